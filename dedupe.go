@@ -1,0 +1,300 @@
+package midhook
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// ErrNotOwner is what a [Store] returns to whoever finishes or releases a claim
+// that is not, or no longer, its own.
+var ErrNotOwner = errors.New("claim is not held by this owner")
+
+// ClaimState is what a [Store] answers to a claim. The zero value is no answer.
+type ClaimState int
+
+const (
+	Acquired   ClaimState = iota + 1 // the claim is the caller's: run the handler
+	InFlight                         // another owner holds it
+	Done                             // the event was handled
+	Superseded                       // a later stage of the same subject was handled
+)
+
+// Claim is one delivery's claim on an event.
+type Claim struct {
+	Event   string        // what is to be handled once
+	Subject string        // what events in an order have in common; "" for none
+	Stage   int           // place in that order; 0 or less for none: never superseded, supersedes nothing
+	Owner   string        // random for each delivery
+	Lease   time.Duration // how long the claim holds unless it is renewed, finished or released
+}
+
+// Store remembers which events are in flight and which were handled. Each
+// method is atomic; with a store that several machines share, the guarantees of
+// [Middleware] hold for all of them together. An operation whose context is done
+// returns an error and changes nothing. Event, Subject and Owner may hold any
+// bytes. midhooktest.TestStore checks all of this for a Store of your own.
+type Store interface {
+	// Acquire claims an event. It answers, in this order: [Done] if the event
+	// was finished and is still kept; [Acquired] if the same owner holds it,
+	// whose lease begins anew; [InFlight] if another owner's lease lasts;
+	// [Superseded] if a finished event of the same subject had a higher stage;
+	// and otherwise [Acquired]. A lease that has passed is anyone's.
+	Acquire(ctx context.Context, c Claim) (ClaimState, error)
+
+	// Finish marks the event as handled and remembers it, with the highest
+	// stage of its subject, for keep. It succeeds after the lease has passed,
+	// as long as nobody took the claim over, and again for the owner that has
+	// finished it. Anyone else gets [ErrNotOwner] and changes nothing.
+	Finish(ctx context.Context, c Claim, keep time.Duration) error
+
+	// Release gives the claim back, for the next delivery to acquire. Anyone
+	// but its owner gets [ErrNotOwner] and changes nothing.
+	Release(ctx context.Context, c Claim) error
+}
+
+// errStoreFull is answered with 503: to forget a claim in flight would be to
+// run its handler twice at once.
+var errStoreFull = errors.New("store is full of claims in flight")
+
+// NewLRUStore returns a [Store] in this process's memory that remembers the
+// size most recent events (at most 320 bytes each). It forgets everything when
+// the process ends, and other processes do not see it: merchants who run several
+// need a shared one. It never forgets a claim in flight; when there are size of
+// them, Acquire fails. It runs no goroutine and no timer.
+//
+// A size below 1 is refused by [New], and fails every Acquire.
+func NewLRUStore(size int) Store {
+	s := &lruStore{
+		size:   size,
+		epoch:  time.Now(),
+		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		claims: map[lruKey]inFlight{},
+	}
+	// The error is for a size below 1, of which Acquire speaks.
+	s.done, _ = simplelru.NewLRU[lruKey, handled](max(1, size), nil)
+	s.stages, _ = simplelru.NewLRU[lruKey, *reached](max(1, size), nil)
+	return s
+}
+
+type lruStore struct {
+	size  int
+	epoch time.Time // times are durations since, free of jumps of the wall clock
+	seeds [2]maphash.Seed
+
+	mu     sync.Mutex
+	claims map[lruKey]inFlight
+	done   *simplelru.LRU[lruKey, handled]
+	stages *simplelru.LRU[lruKey, *reached] // by subject
+}
+
+// lruKey is 128 bits of hash under seeds nobody knows: as good as the key
+// itself, a third of its memory, and it keeps no body alive.
+type lruKey [2]uint64
+
+type inFlight struct {
+	owner   string
+	expires time.Duration
+}
+
+type handled struct {
+	owner   uint64 // hash, so that Finish can be repeated
+	expires time.Duration
+}
+
+type reached struct {
+	stage   int
+	expires time.Duration
+}
+
+func (s *lruStore) Acquire(ctx context.Context, c Claim) (ClaimState, error) {
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, event := time.Since(s.epoch), s.key(c.Event)
+
+	if d, ok := s.done.Get(event); ok {
+		if now < d.expires {
+			return Done, nil
+		}
+		s.done.Remove(event)
+	}
+	held, exists := s.claims[event]
+	own := exists && held.owner == c.Owner
+	switch {
+	case exists && !own && now < held.expires:
+		return InFlight, nil
+	case !own && s.superseded(c, now):
+		return Superseded, nil
+	case !exists && !s.makeRoom(now):
+		return 0, errStoreFull
+	}
+	s.claims[event] = inFlight{owner: c.Owner, expires: now + c.Lease}
+	return Acquired, nil
+}
+
+func (s *lruStore) superseded(c Claim, now time.Duration) bool {
+	if c.Stage <= 0 || c.Subject == "" {
+		return false
+	}
+	r, ok := s.stages.Get(s.key(c.Subject))
+	return ok && now < r.expires && c.Stage < r.stage
+}
+
+// makeRoom forgets the oldest event that is not in flight.
+func (s *lruStore) makeRoom(now time.Duration) bool {
+	if len(s.claims) >= s.size {
+		for event, held := range s.claims {
+			if now >= held.expires {
+				delete(s.claims, event)
+			}
+		}
+	}
+	if len(s.claims)+s.done.Len() >= s.size {
+		s.done.RemoveOldest()
+	}
+	return len(s.claims) < s.size
+}
+
+func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, event, owner := time.Since(s.epoch), s.key(c.Event), maphash.String(s.seeds[0], c.Owner)
+
+	if held, ok := s.claims[event]; !ok || held.owner != c.Owner {
+		if d, ok := s.done.Get(event); ok && d.owner == owner {
+			return nil
+		}
+		return ErrNotOwner
+	}
+	delete(s.claims, event)
+	s.done.Add(event, handled{owner: owner, expires: now + keep})
+	if c.Stage > 0 && c.Subject != "" {
+		s.reach(s.key(c.Subject), c.Stage, now, keep)
+	}
+	return nil
+}
+
+// reach remembers the highest stage of a subject.
+func (s *lruStore) reach(subject lruKey, stage int, now, keep time.Duration) {
+	if r, ok := s.stages.Get(subject); ok && now < r.expires {
+		r.stage, r.expires = max(r.stage, stage), max(r.expires, now+keep)
+		return
+	}
+	s.stages.Add(subject, &reached{stage: stage, expires: now + keep})
+}
+
+func (s *lruStore) Release(ctx context.Context, c Claim) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	event := s.key(c.Event)
+	if held, ok := s.claims[event]; !ok || held.owner != c.Owner {
+		return ErrNotOwner
+	}
+	delete(s.claims, event)
+	return nil
+}
+
+func (s *lruStore) usable(ctx context.Context) error {
+	if s.size < 1 {
+		return errors.New("LRU store: the size must be positive")
+	}
+	return ctx.Err()
+}
+
+func (s *lruStore) key(k string) lruKey {
+	return lruKey{maphash.String(s.seeds[0], k), maphash.String(s.seeds[1], k)}
+}
+
+// IdempotencyKey names the event: the same for every delivery of one change,
+// another for every other change. It is 64 hexadecimal digits and stays the same
+// in later versions. With it in a unique index beside the effect, the effect
+// happens once even when the handler runs twice.
+func (n *Notification) IdempotencyKey() string {
+	if n.Kind() == PayAccount {
+		return digest("pay-account", n.AccountID, n.AccountStatus)
+	}
+	// status_code is left out: the status API gives another one for the same event.
+	parts := append(make([]string, 0, 16), "payment", n.OrderID, n.TransactionID, string(n.TransactionStatus),
+		string(n.FraudStatus), n.GrossAmount, n.RefundAmount, n.RefundKey)
+	refunds := n.Refunds
+	if len(refunds) > 1 {
+		refunds = slices.SortedFunc(slices.Values(refunds), func(a, b Refund) int {
+			return cmp.Or(cmp.Compare(a.name(), b.name()), cmp.Compare(a.RefundAmount, b.RefundAmount))
+		})
+	}
+	for _, r := range refunds {
+		parts = append(parts, r.name(), r.RefundAmount, strconv.FormatBool(r.BankConfirmedAt != ""))
+	}
+	return digest(parts...)
+}
+
+func (r Refund) name() string { return cmp.Or(r.RefundKey, r.RefundChargebackID) }
+
+// subject names what the events of one transaction have in common. It is not
+// the order alone: an order has a second transaction when the first was denied,
+// and a reusable payment link has many.
+func (n *Notification) subject() string {
+	if n.Kind() == PayAccount {
+		return digest("pay-account", n.AccountID)
+	}
+	return digest("payment", n.OrderID, n.TransactionID)
+}
+
+// stage is the notification's place in the life of its transaction. Where
+// Midtrans can go back and forth (settlement, then deny by the bank) the stages
+// are equal, for neither supersedes the other.
+func (n *Notification) stage() int {
+	if n.Kind() == PayAccount {
+		return 0 // linked, unlinked and linked again: no order
+	}
+	switch n.TransactionStatus {
+	case StatusPending:
+		return 10
+	case StatusAuthorize:
+		return 20
+	case StatusCapture:
+		if n.FraudStatus == FraudChallenge {
+			return 25
+		}
+		return 30
+	case StatusSettlement, StatusDeny, StatusCancel, StatusExpire, StatusFailure:
+		return 40
+	case StatusPartialRefund, StatusPartialChargeback:
+		return 50
+	case StatusRefund, StatusChargeback:
+		return 60
+	default:
+		return 0 // unknown: never superseded
+	}
+}
+
+// digest hashes parts, each behind its length, so that no two lists of parts
+// give the same bytes.
+func digest(parts ...string) string {
+	b := make([]byte, 0, 512)
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	sum := sha256.Sum256(b)
+	return string(hex.AppendEncode(make([]byte, 0, 2*len(sum)), sum[:]))
+}

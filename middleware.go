@@ -1,0 +1,502 @@
+package midhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Middleware receives Midtrans' notifications and hands them to the merchant's
+// handler: verified, once, and answered in time. It is made by [New] and safe
+// for concurrent use.
+type Middleware struct {
+	settings
+	gateway     gateway
+	observation *observation
+	lease       time.Duration
+	answers     [outcomeCount]answer
+}
+
+const (
+	// storeTimeout bounds a store call that the budget must not cut short.
+	storeTimeout = 5 * time.Second
+	// leaseMargin is what a lease lasts beyond budget and grace: time to finish
+	// the claim. By default the lease of a process that has died is over before
+	// Midtrans' earliest retry, 33 s after the answer.
+	leaseMargin = 2 * time.Second
+)
+
+// New returns the middleware for the server key from Midtrans' dashboard
+// (Settings, Access Keys): Mid-server-… for production, SB-Mid-server-… for the
+// sandbox. Its error lists everything that is wrong with the key and the
+// options.
+func New(serverKey string, opts ...Option) (*Middleware, error) {
+	s, err := newSettings(serverKey, opts)
+	if err != nil {
+		return nil, fmt.Errorf("midhook: %w", err)
+	}
+	m := &Middleware{
+		settings:    s,
+		gateway:     midtrans{s.keys},
+		observation: newObservation(s.logger, s.observer),
+		lease:       s.budget + s.grace + leaseMargin,
+	}
+	for o := proceed + 1; o < outcomeCount; o++ {
+		m.answers[o] = newAnswer(m.gateway.answer(o))
+		switch m.answers[o].status {
+		case http.StatusServiceUnavailable:
+			retryAfter := math.Ceil((s.budget + s.grace).Seconds()) // by then a handler in flight is through
+			m.answers[o].header.Set("Retry-After", strconv.Itoa(int(retryAfter)))
+		case http.StatusMethodNotAllowed:
+			m.answers[o].header.Set("Allow", http.MethodPost)
+		}
+	}
+	return m, nil
+}
+
+// Handler returns a handler that calls next for each verified notification that
+// was not handled before. next finds the notification with [FromContext], and
+// the body in r.Body. A 2xx from next, in the end also one that comes after the
+// budget, marks the event as handled; anything else has Midtrans retry.
+//
+// The context of next keeps the request's values, not its cancellation: Midtrans
+// hanging up must not undo a payment. It ends with the cause [ErrGraceExceeded].
+// If it has, a next that returns without having written is taken to have failed.
+//
+// Handler panics if next is nil.
+func (m *Middleware) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("midhook: nil handler")
+	}
+	return m.serve(func(w http.ResponseWriter, r *http.Request) error {
+		next.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// HandlerFunc is Handler for a function that returns an error: nil is answered
+// 200, a [Permanent] error 200 too, any other error 503, of which Midtrans
+// retries four. The error is in the log and in [Event].Err, not in the answer.
+func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) http.Handler {
+	if fn == nil {
+		panic("midhook: nil handler")
+	}
+	return m.serve(func(w http.ResponseWriter, r *http.Request) error {
+		n, _ := FromContext(r.Context())
+		if err := fn(r.Context(), n); err != nil {
+			return err
+		}
+		status, contentType, body := m.gateway.answer(OutcomeHandled)
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		_, err := io.WriteString(w, body)
+		if errors.Is(err, http.ErrHandlerTimeout) {
+			err = nil // too late for the answer, not for the event
+		}
+		return err
+	})
+}
+
+// Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
+// The notification is answered 200 and counts as handled; err is reported.
+// Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return "permanent: " + e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// contextKey is the type of the key under which a handler's context carries its
+// notification.
+type contextKey struct{ name string }
+
+func (k *contextKey) String() string { return "midhook " + k.name }
+
+var messageKey = &contextKey{"message"}
+
+// FromContext returns the notification that a handler under [Middleware] is to
+// handle.
+func FromContext(ctx context.Context) (*Notification, bool) {
+	n, ok := ctx.Value(messageKey).(*Notification)
+	return n, ok
+}
+
+// delivery is one request's way through the middleware.
+type delivery struct {
+	*Middleware
+	w        bufferedWriter
+	r        *http.Request
+	ctx      context.Context // the request's values, without its cancellation
+	arrived  time.Time
+	deadline time.Time // of the budget
+	timer    *time.Timer
+
+	body    []byte
+	again   bodyReader              // for the handler to read
+	message atomic.Pointer[message] // nil until the body is read and authentic
+
+	claimed sync.Mutex // held by each use of the claim
+	claim   Claim
+	held    bool
+
+	own       bool       // the handler's own answer goes out
+	concluded bool       // answered, and told of
+	ordered   sync.Mutex // has a late handler's event come after the budget's
+}
+
+// bodyReader is a body that has been read, once more.
+type bodyReader struct{ bytes.Reader }
+
+func (*bodyReader) Close() error { return nil }
+
+// serve is the life of a delivery, from the socket to the handler and back.
+// Each step says how the delivery ends, or proceed.
+func (m *Middleware) serve(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d := m.arrive(w, r) // the budget runs from here
+		defer d.leave()
+
+		outcome, err := d.receive()
+		if outcome == proceed {
+			outcome, err = d.open()
+		}
+		if outcome != proceed {
+			d.conclude(outcome, err)
+			return
+		}
+		if m.detached {
+			d.w.detach(func() { d.process(handle) })
+			return
+		}
+		d.process(handle)
+	})
+}
+
+// process hands an authentic notification on, under a claim.
+func (d *delivery) process(handle func(http.ResponseWriter, *http.Request) error) {
+	ctx, cancel := d.waiting(d.deadline, ErrBudgetExceeded)
+	defer cancel()
+	defer d.abandon() // unless settled: a panic or runtime.Goexit
+
+	outcome, err := d.acquire(ctx)
+	if outcome == proceed {
+		outcome, err = d.admit(ctx)
+	}
+	if outcome == proceed {
+		outcome, err = d.run(handle)
+	}
+	err = errors.Join(err, d.settle(outcome)) // before the answer: the next delivery may be on its heels
+	d.conclude(outcome, err)
+}
+
+// waiting is a context for what may keep a delivery waiting: a store elsewhere,
+// the handler rate. Where nothing does, there is no timer to pay for.
+func (d *delivery) waiting(deadline time.Time, cause error) (context.Context, context.CancelFunc) {
+	if d.limiter == nil {
+		if _, instant := d.store.(*lruStore); instant {
+			return d.ctx, func() {}
+		}
+	}
+	return context.WithDeadlineCause(d.ctx, deadline, cause)
+}
+
+// arrive starts the budget.
+func (m *Middleware) arrive(w http.ResponseWriter, r *http.Request) *delivery {
+	now := time.Now()
+	d := &delivery{
+		Middleware: m,
+		w:          bufferedWriter{inner: w},
+		r:          r,
+		ctx:        context.WithoutCancel(r.Context()),
+		arrived:    now,
+		deadline:   now.Add(m.budget),
+	}
+	d.timer = time.AfterFunc(m.budget, d.expire)
+	return d
+}
+
+// leave makes sure that the response is not touched after ServeHTTP.
+func (d *delivery) leave() {
+	d.timer.Stop()
+	d.w.close()
+}
+
+// receive reads the body, within the budget and the limit.
+func (d *delivery) receive() (Outcome, error) {
+	if d.r.Method != http.MethodPost {
+		return OutcomeMethodNotAllowed, nil
+	}
+	if d.r.ContentLength > d.maxBodyBytes {
+		return OutcomeBodyTooLarge, nil
+	}
+	if d.r.Body == nil {
+		return proceed, nil
+	}
+	body, err := readBody(d.r, d.maxBodyBytes) // expire ends one that takes too long
+	var tooLarge *http.MaxBytesError
+	switch {
+	case int64(len(body)) > d.maxBodyBytes, errors.As(err, &tooLarge):
+		return OutcomeBodyTooLarge, nil
+	case err != nil:
+		return OutcomeBodyIncomplete, err
+	}
+	d.body = body
+	return proceed, nil
+}
+
+// readBody reads no more than limit bytes and one.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(io.LimitReader(r.Body, limit+1))
+	}
+	body := make([]byte, r.ContentLength)
+	n, err := io.ReadFull(r.Body, body)
+	return body[:n], err
+}
+
+// open has the gateway tell whether the body is authentic.
+func (d *delivery) open() (Outcome, error) {
+	msg, err := d.gateway.open(d.r.Header, d.body)
+	if err == nil || errors.Is(err, ErrUnconfirmed) {
+		d.message.Store(&msg)
+	}
+	switch {
+	case err == nil && msg.test && !d.handOnTests:
+		return OutcomeTest, nil
+	case err == nil:
+		return proceed, nil
+	case errors.Is(err, ErrUnconfirmed):
+		return OutcomeUnconfirmed, err
+	case errors.Is(err, ErrSignature):
+		return OutcomeForged, err
+	default:
+		return OutcomeMalformed, err
+	}
+}
+
+// acquire claims the event. Nothing runs unclaimed.
+func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	msg := d.message.Load()
+	d.claim = Claim{
+		Event:   msg.event,
+		Subject: msg.subject,
+		Stage:   msg.stage,
+		Owner:   rand.Text(),
+		Lease:   d.lease,
+	}
+	state, err := d.store.Acquire(ctx, d.claim)
+	if err == nil && state == Superseded && d.handOnSuperseded {
+		d.claim.Stage = 0
+		state, err = d.store.Acquire(ctx, d.claim)
+	}
+	switch {
+	case err != nil:
+		d.held = true // perhaps: the store may have claimed, and its answer be lost
+		return OutcomeStoreUnavailable, err
+	case state == Acquired:
+		d.held = true
+		return proceed, nil
+	case state == InFlight:
+		return OutcomeInFlight, nil
+	case state == Done:
+		return OutcomeDuplicate, nil
+	case state == Superseded:
+		return OutcomeSuperseded, nil
+	default:
+		return OutcomeStoreUnavailable, fmt.Errorf("store answered a claim with ClaimState(%d)", int(state))
+	}
+}
+
+// admit decides whether a claimed event may go to the handler now.
+func (d *delivery) admit(ctx context.Context) (Outcome, error) {
+	if d.limiter != nil {
+		if err := d.limiter.Wait(ctx); err != nil {
+			return OutcomeRateLimited, err
+		}
+	}
+	if d.w.over() {
+		return OutcomeLateFailed, ErrBudgetExceeded // the retry finds more time than is left
+	}
+	return proceed, nil
+}
+
+// run calls the handler and says what its answer means.
+func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (Outcome, error) {
+	ctx := context.WithValue(d.ctx, messageKey, d.message.Load().value)
+	ctx, cancel := context.WithDeadlineCause(ctx, d.deadline.Add(d.grace), ErrGraceExceeded)
+	defer cancel()
+	r := d.r.WithContext(ctx)
+	d.again.Reset(d.body)
+	r.Body = &d.again
+	r.ContentLength = int64(len(d.body))
+
+	err := handle(&d.w, r)
+
+	status := d.w.written()
+	var permanent *permanentError
+	switch {
+	case errors.As(err, &permanent):
+		return OutcomeHandledPermanent, err
+	case err != nil:
+		return OutcomeHandlerFailed, err
+	case status == 0 && ctx.Err() != nil:
+		return OutcomeHandlerFailed, context.Cause(ctx) // it gave up
+	case status == 0, status/100 == 2:
+		d.own = true
+		return OutcomeHandled, nil
+	}
+	err = fmt.Errorf("handler answered %d", status)
+	redirected := status == http.StatusMovedPermanently || status == http.StatusFound || status == http.StatusSeeOther
+	d.own = d.passThrough || status < 500 && !redirected
+	if redirected {
+		return OutcomeHandlerRedirected, err
+	}
+	return OutcomeHandlerFailed, err
+}
+
+// settle finishes the claim, or gives it back for a retry.
+func (d *delivery) settle(outcome Outcome) error {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	if !d.held {
+		return nil
+	}
+	d.held = false
+	ctx, cancel := d.waiting(time.Now().Add(storeTimeout), context.DeadlineExceeded)
+	defer cancel()
+	if outcome == OutcomeHandled || outcome == OutcomeHandledPermanent {
+		if err := d.store.Finish(ctx, d.claim, d.keep); err != nil {
+			return fmt.Errorf("finishing the claim: %w", err)
+		}
+		return nil
+	}
+	err := d.store.Release(ctx, d.claim)
+	if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
+		return fmt.Errorf("releasing the claim: %w", err)
+	}
+	return nil
+}
+
+// abandon settles what a panic or runtime.Goexit leaves behind, and lets it go
+// on up the stack. A late one has nobody above that waits for it, and some
+// recovery middleware says nothing: the stack goes to the log in any case.
+func (d *delivery) abandon() {
+	if d.concluded {
+		return
+	}
+	v := recover()
+	err := fmt.Errorf("handler panicked: %v", v)
+	if v == nil {
+		err = errors.New("handler called runtime.Goexit")
+	}
+	err = errors.Join(err, d.settle(OutcomeHandlerPanicked))
+	outcome, status := OutcomeHandlerPanicked, 0
+	if d.w.over() {
+		d.afterBudget()
+		outcome, status = OutcomeLateFailed, http.StatusServiceUnavailable
+	}
+	d.tell(outcome, status, err, debug.Stack()...)
+	if v != nil {
+		panic(v)
+	}
+}
+
+// conclude answers, unless the budget has, and tells of it.
+func (d *delivery) conclude(outcome Outcome, err error) {
+	d.concluded = true
+	a := d.answers[outcome]
+	// What is left of a body is not worth reading.
+	a.last = d.r.ProtoMajor == 1 && (outcome == OutcomeBodyTooLarge || outcome == OutcomeBodyIncomplete)
+	inTime := false
+	if d.own {
+		inTime = d.w.commit()
+		a.status = d.w.written()
+	} else {
+		inTime = d.w.answer(a)
+	}
+	if inTime {
+		d.tell(outcome, a.status, err)
+		return
+	}
+	d.afterBudget()
+	switch {
+	case outcome == OutcomeHandled || outcome == OutcomeHandledPermanent:
+		d.tell(OutcomeLateHandled, http.StatusServiceUnavailable, err)
+	case d.claim.Owner != "" && err != nil:
+		d.tell(OutcomeLateFailed, http.StatusServiceUnavailable, err)
+	}
+}
+
+// expire answers at the budget, while the request's goroutine is busy.
+func (d *delivery) expire() {
+	d.ordered.Lock()
+	defer d.ordered.Unlock()
+	outcome, reading := OutcomeBudgetExceeded, false
+	if d.message.Load() == nil {
+		outcome, reading = OutcomeBodyIncomplete, true
+	}
+	a := d.answers[outcome]
+	// A proxy must not queue another request behind the handler, or the body.
+	a.last = d.r.ProtoMajor == 1 && (reading || !d.detached)
+	if !d.w.answerNow(a, reading) {
+		return
+	}
+	d.tell(outcome, a.status, ErrBudgetExceeded)
+	if reading {
+		_ = d.r.Body.Close() // where a read has no deadline, this may end it
+		return
+	}
+	time.AfterFunc((d.grace+leaseMargin)/2, d.renew)
+}
+
+// afterBudget waits until the event of the budget has been told.
+func (d *delivery) afterBudget() {
+	d.ordered.Lock()
+	d.ordered.Unlock() //nolint:staticcheck // an empty critical section is the point
+}
+
+// renew keeps the claim of a handler that runs on after the budget, even one
+// that ignores the end of its context: its retry must not run beside it.
+func (d *delivery) renew() {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	if !d.held {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, storeTimeout)
+	defer cancel()
+	state, err := d.store.Acquire(ctx, d.claim)
+	if err == nil && state != Acquired {
+		d.logger.ErrorContext(d.ctx, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
+		return
+	}
+	time.AfterFunc(d.lease/2, d.renew)
+}
+
+// tell reports one event.
+func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
+	e := Event{Outcome: outcome, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
+	if msg := d.message.Load(); msg != nil {
+		e.Notification, _ = msg.value.(*Notification)
+		e.KeyLabel = msg.keyLabel
+	}
+	d.observation.report(d.ctx, e, d.r.RemoteAddr, stack)
+}

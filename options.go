@@ -1,0 +1,239 @@
+package midhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Option changes a default of [New].
+type Option func(*settings) error
+
+// settings is what New decides, once.
+type settings struct {
+	keys             []serverKey
+	budget           time.Duration
+	grace            time.Duration
+	detached         bool
+	maxBodyBytes     int64
+	store            Store
+	keep             time.Duration
+	limiter          *rate.Limiter // nil: no limit
+	handOnSuperseded bool
+	handOnTests      bool
+	passThrough      bool
+	observer         func(context.Context, Event)
+	logger           *slog.Logger
+}
+
+const (
+	defaultLabel  = "default"
+	midtransWaits = 15 * time.Second // for an answer; it asks for one within 5 s
+)
+
+func newSettings(serverKey string, opts []Option) (settings, error) {
+	s := settings{
+		budget:       5 * time.Second,
+		grace:        25 * time.Second,
+		maxBodyBytes: 64 << 10,
+		keep:         24 * time.Hour,
+	}
+	errs := []error{WithServerKey(defaultLabel, serverKey)(&s)}
+	for i, opt := range opts {
+		if opt == nil {
+			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
+			continue
+		}
+		errs = append(errs, opt(&s))
+	}
+	if s.store == nil {
+		s.store = NewLRUStore(65536)
+	}
+	if s.logger == nil {
+		s.logger = slog.Default()
+	}
+	return s, errors.Join(errs...)
+}
+
+// WithServerKey adds one more accepted key: the next one during a rotation,
+// sandbox beside production, another merchant's. The label of the key that
+// matched is [Event].KeyLabel; the key of [New] has the label "default".
+//
+// Each key can sign every notification: take a retired key out, and never
+// accept a sandbox key where goods are shipped, for a sandbox payment is free.
+func WithServerKey(label, key string) Option {
+	return func(s *settings) error {
+		var errs []error
+		if strings.TrimSpace(label) == "" {
+			errs = append(errs, errors.New("server key: a label is required"))
+		}
+		for _, k := range s.keys {
+			if k.label == label {
+				errs = append(errs, fmt.Errorf("server key: there are two with the label %q", label))
+			}
+		}
+		if err := checkServerKey(key); err != nil {
+			errs = append(errs, fmt.Errorf("server key %q: %w", label, err))
+		}
+		s.keys = append(s.keys, serverKey{label, key})
+		return errors.Join(errs...)
+	}
+}
+
+// WithBudget sets within which time after its arrival a request is answered.
+// The default is 5 s, for which Midtrans asks; it must be above 0 and below the
+// 15 s after which Midtrans hangs up. It covers reading the body, the store, and
+// the handler. When it is spent, the answer is 503 and the handler goes on, see
+// [WithGrace].
+//
+// The server's own ReadTimeout and WriteTimeout must be longer.
+func WithBudget(d time.Duration) Option {
+	return func(s *settings) error {
+		s.budget = d
+		if d <= 0 || d >= midtransWaits {
+			return fmt.Errorf("budget %v: it must be above 0 and below %v", d, midtransWaits)
+		}
+		return nil
+	}
+}
+
+// WithGrace sets how long the handler may go on after the budget: its context
+// ends at budget and grace with the cause [ErrGraceExceeded]. The default is
+// 25 s, so that with the default budget the handler is through before Midtrans'
+// earliest retry, 33 s after the answer. A retry that comes before gets 503.
+//
+// A handler that ignores its context keeps its claim for as long as it runs.
+func WithGrace(d time.Duration) Option {
+	return func(s *settings) error {
+		s.grace = d
+		if d < 0 {
+			return fmt.Errorf("grace %v: it must not be negative", d)
+		}
+		return nil
+	}
+}
+
+// WithDetachedHandler runs the handler on a goroutine of its own, and returns
+// to the server at the budget even while the handler runs on. It is for servers
+// that send nothing before that: Lambda and fasthttp adaptors, and HTTP/2
+// clients that wait for the end of the body. The default runs the handler on the
+// request's goroutine, which costs less and has none of these dangers:
+//
+// After the budget the handler outlives its request. It must not use what a
+// framework takes back when a request ends (the contexts of chi, gin, echo and
+// fiber), and [net/http.Server.Shutdown] does not wait for it.
+func WithDetachedHandler() Option {
+	return func(s *settings) error { s.detached = true; return nil }
+}
+
+// WithMaxBodyBytes sets how large a body may be, 64 KiB by default. Midtrans'
+// are below 2 KB. A larger one is answered 413 and not read to its end.
+func WithMaxBodyBytes(n int64) Option {
+	return func(s *settings) error {
+		s.maxBodyBytes = n
+		if n <= 0 {
+			return fmt.Errorf("max body bytes %d: it must be positive", n)
+		}
+		return nil
+	}
+}
+
+// WithStore sets where claims and handled events are remembered. The default is
+// [NewLRUStore](65536), which other processes don't see and a restart empties:
+// several machines need a shared store.
+func WithStore(store Store) Option {
+	return func(s *settings) error {
+		s.store = store
+		if v := reflect.ValueOf(store); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+			return errors.New("store: it must not be nil")
+		}
+		if lru, ok := store.(*lruStore); ok && lru.size < 1 {
+			return fmt.Errorf("LRU store: size %d must be positive", lru.size)
+		}
+		return nil
+	}
+}
+
+// WithKeep sets how long a handled event is remembered, 24 h by default.
+// Midtrans retries for 342 minutes: below that, a retry can run the handler
+// again. So can anyone who replays a body after that time, for Midtrans'
+// signatures do not expire.
+func WithKeep(d time.Duration) Option {
+	return func(s *settings) error {
+		s.keep = d
+		if d <= 0 {
+			return fmt.Errorf("keep %v: it must be positive", d)
+		}
+		return nil
+	}
+}
+
+// WithHandlerRate limits how many verified notifications are handed on per
+// second, to spare a database when Midtrans delivers what an outage held up.
+// The others wait, within the budget; whoever would wait longer is answered 503
+// and comes again. There is no limit by default.
+func WithHandlerRate(limit rate.Limit, burst int) Option {
+	return func(s *settings) error {
+		if limit <= 0 || burst < 1 {
+			return fmt.Errorf("handler rate %v with burst %d: both must be positive", float64(limit), burst)
+		}
+		s.limiter = rate.NewLimiter(limit, burst)
+		return nil
+	}
+}
+
+// WithSuperseded hands on notifications that come after a later status of the
+// same transaction: a pending after the settlement. By default they are
+// acknowledged and the handler does not see them. With this option the handler
+// must not take a status for the present one.
+func WithSuperseded() Option {
+	return func(s *settings) error { s.handOnSuperseded = true; return nil }
+}
+
+// WithTestNotifications hands on the notification that the dashboard sends on
+// demand, whose order_id begins with payment_notif_test_. By default it is
+// acknowledged and the handler does not see it: it speaks of no order.
+func WithTestNotifications() Option {
+	return func(s *settings) error { s.handOnTests = true; return nil }
+}
+
+// WithPassThrough sends the handler's own status, whatever it is. By default a
+// 5xx becomes 503, which Midtrans retries four times instead of once, and 301,
+// 302 and 303 become 503, because Midtrans drops a notification that is
+// redirected: with this option a login page can lose a payment for ever.
+func WithPassThrough() Option {
+	return func(s *settings) error { s.passThrough = true; return nil }
+}
+
+// WithObserver has fn called for each delivery, see [Event]: for metrics,
+// alerts and audit. It is called on the request's goroutine or a timer's, at
+// once from many, with the values of the request's context; it must return soon,
+// because the answer may leave only after it.
+func WithObserver(fn func(context.Context, Event)) Option {
+	return func(s *settings) error {
+		s.observer = fn
+		if fn == nil {
+			return errors.New("observer: it must not be nil")
+		}
+		return nil
+	}
+}
+
+// WithLogger sets the logger, [slog.Default] as it is when New is called by
+// default. Refusals are limited to ten lines and then one in ten seconds for
+// each outcome; each line says how many were suppressed before it.
+func WithLogger(logger *slog.Logger) Option {
+	return func(s *settings) error {
+		s.logger = logger
+		if logger == nil {
+			return errors.New("logger: it must not be nil")
+		}
+		return nil
+	}
+}
