@@ -52,7 +52,7 @@ type bufferedWriter struct {
 	decided  http.Header // header when it did
 	body     bytes.Buffer
 	answered bool
-	done     chan struct{} // if not nil: closed when answered is set
+	expired  chan struct{} // if not nil: closed by answerNow
 }
 
 func (b *bufferedWriter) Header() http.Header {
@@ -179,7 +179,7 @@ func (b *bufferedWriter) commit() bool {
 	if b.answered {
 		return false
 	}
-	defer b.end()
+	b.answered = true
 	b.decide(http.StatusOK)
 	if b.decided.Get("Content-Length") != "" {
 		// Here the length is known. A wrong one would tear the response.
@@ -217,6 +217,9 @@ func (b *bufferedWriter) answerNow(a answer, reading bool) bool {
 	if reading {
 		_ = server.SetReadDeadline(time.Now())
 	}
+	if b.expired != nil {
+		close(b.expired)
+	}
 	return true
 }
 
@@ -224,7 +227,7 @@ func (b *bufferedWriter) send(a answer) bool {
 	if b.answered {
 		return false
 	}
-	defer b.end()
+	b.answered = true
 	maps.Copy(b.inner.Header(), a.header)
 	if a.last {
 		b.inner.Header().Set("Connection", "close")
@@ -238,21 +241,13 @@ func (b *bufferedWriter) send(a answer) bool {
 func (b *bufferedWriter) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.end()
-}
-
-func (b *bufferedWriter) end() {
-	if !b.answered && b.done != nil {
-		close(b.done)
-	}
 	b.answered = true
 }
 
-// detach runs fn on a goroutine of its own and returns when the response is
-// decided and sent, or fn has ended. A panic or Goexit of fn goes on here if
-// there is still someone to answer; a later one ends with fn's goroutine.
+// detach runs fn on a goroutine of its own, and returns when it has ended or
+// answerNow has been called. A panic or Goexit of fn goes on here if there is
+// still someone to answer; a later one ends with fn's goroutine.
 func (b *bufferedWriter) detach(fn func()) {
-	b.done = make(chan struct{})
 	end := make(chan func(), 1)
 	go func() {
 		goOn := runtime.Goexit
@@ -270,8 +265,7 @@ func (b *bufferedWriter) detach(fn func()) {
 		if !b.over() {
 			goOn()
 		}
-	case <-b.done:
-		b.over() // waits until what was sent has left
+	case <-b.expired:
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type Claim struct {
 // method is atomic; with a store that several machines share, the guarantees of
 // [Middleware] hold for all of them together. An operation whose context is done
 // returns an error and changes nothing. Event, Subject and Owner may hold any
-// bytes. midhooktest.TestStore checks all of this for a Store of your own.
+// bytes.
 type Store interface {
 	// Acquire claims an event. It answers, in this order: [Done] if the event
 	// was finished and is still kept; [Acquired] if the same owner holds it,
@@ -233,8 +234,9 @@ func (n *Notification) IdempotencyKey() string {
 		return digest("pay-account", n.AccountID, n.AccountStatus)
 	}
 	// status_code is left out: the status API gives another one for the same event.
-	parts := append(make([]string, 0, 16), "payment", n.OrderID, n.TransactionID, string(n.TransactionStatus),
-		string(n.FraudStatus), n.GrossAmount, n.RefundAmount, n.RefundKey)
+	parts := append(make([]string, 0, 16), "payment", n.OrderID, n.TransactionID,
+		strings.ToLower(string(n.TransactionStatus)), strings.ToLower(string(n.FraudStatus)),
+		n.GrossAmount, n.RefundAmount, n.RefundKey)
 	refunds := n.Refunds
 	if len(refunds) > 1 {
 		refunds = slices.SortedFunc(slices.Values(refunds), func(a, b Refund) int {
@@ -266,13 +268,13 @@ func (n *Notification) stage() int {
 	if n.Kind() == PayAccount {
 		return 0 // linked, unlinked and linked again: no order
 	}
-	switch n.TransactionStatus {
+	switch TransactionStatus(strings.ToLower(string(n.TransactionStatus))) {
 	case StatusPending:
 		return 10
 	case StatusAuthorize:
 		return 20
 	case StatusCapture:
-		if n.FraudStatus == FraudChallenge {
+		if n.fraud(FraudChallenge) {
 			return 25
 		}
 		return 30

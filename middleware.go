@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -96,10 +98,10 @@ func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) 
 		if err := fn(r.Context(), n); err != nil {
 			return err
 		}
-		status, contentType, body := m.gateway.answer(OutcomeHandled)
-		w.Header().Set("Content-Type", contentType)
-		w.WriteHeader(status)
-		_, err := io.WriteString(w, body)
+		a := m.answers[OutcomeHandled]
+		maps.Copy(w.Header(), a.header)
+		w.WriteHeader(a.status)
+		_, err := w.Write(a.body)
 		if errors.Is(err, http.ErrHandlerTimeout) {
 			err = nil // too late for the answer, not for the event
 		}
@@ -201,7 +203,9 @@ func (d *delivery) process(handle func(http.ResponseWriter, *http.Request) error
 	if outcome == proceed {
 		outcome, err = d.run(handle)
 	}
-	err = errors.Join(err, d.settle(outcome)) // before the answer: the next delivery may be on its heels
+	if unsettled := d.settle(outcome); unsettled != nil { // before the answer: the next delivery may be on its heels
+		err = errors.Join(err, unsettled)
+	}
 	d.conclude(outcome, err)
 }
 
@@ -227,6 +231,9 @@ func (m *Middleware) arrive(w http.ResponseWriter, r *http.Request) *delivery {
 		arrived:    now,
 		deadline:   now.Add(m.budget),
 	}
+	if m.detached {
+		d.w.expired = make(chan struct{})
+	}
 	d.timer = time.AfterFunc(m.budget, d.expire)
 	return d
 }
@@ -249,9 +256,9 @@ func (d *delivery) receive() (Outcome, error) {
 		return proceed, nil
 	}
 	body, err := readBody(d.r, d.maxBodyBytes) // expire ends one that takes too long
-	var tooLarge *http.MaxBytesError
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case int64(len(body)) > d.maxBodyBytes, errors.As(err, &tooLarge):
+	case tooLarge || int64(len(body)) > d.maxBodyBytes:
 		return OutcomeBodyTooLarge, nil
 	case err != nil:
 		return OutcomeBodyIncomplete, err
@@ -260,14 +267,21 @@ func (d *delivery) receive() (Outcome, error) {
 	return proceed, nil
 }
 
-// readBody reads no more than limit bytes and one.
+// readBody reads little more than limit bytes.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength < 0 {
-		return io.ReadAll(io.LimitReader(r.Body, limit+1))
+	body := make([]byte, 0, max(0, r.ContentLength)+1)
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case err != nil || int64(len(body)) > limit:
+			return body, err
+		case len(body) == cap(body):
+			body = slices.Grow(body, bytes.MinRead)
+		}
 	}
-	body := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(r.Body, body)
-	return body[:n], err
 }
 
 // open has the gateway tell whether the body is authentic.
@@ -351,9 +365,9 @@ func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (O
 	err := handle(&d.w, r)
 
 	status := d.w.written()
-	var permanent *permanentError
+	_, permanent := errors.AsType[*permanentError](err)
 	switch {
-	case errors.As(err, &permanent):
+	case permanent:
 		return OutcomeHandledPermanent, err
 	case err != nil:
 		return OutcomeHandlerFailed, err
@@ -408,12 +422,11 @@ func (d *delivery) abandon() {
 		err = errors.New("handler called runtime.Goexit")
 	}
 	err = errors.Join(err, d.settle(OutcomeHandlerPanicked))
-	outcome, status := OutcomeHandlerPanicked, 0
 	if d.w.over() {
-		d.afterBudget()
-		outcome, status = OutcomeLateFailed, http.StatusServiceUnavailable
+		d.tellLate(OutcomeLateFailed, err, debug.Stack()...)
+	} else {
+		d.tell(OutcomeHandlerPanicked, 0, err, debug.Stack()...)
 	}
-	d.tell(outcome, status, err, debug.Stack()...)
 	if v != nil {
 		panic(v)
 	}
@@ -432,16 +445,13 @@ func (d *delivery) conclude(outcome Outcome, err error) {
 	} else {
 		inTime = d.w.answer(a)
 	}
-	if inTime {
-		d.tell(outcome, a.status, err)
-		return
-	}
-	d.afterBudget()
 	switch {
+	case inTime:
+		d.tell(outcome, a.status, err)
 	case outcome == OutcomeHandled || outcome == OutcomeHandledPermanent:
-		d.tell(OutcomeLateHandled, http.StatusServiceUnavailable, err)
-	case d.claim.Owner != "" && err != nil:
-		d.tell(OutcomeLateFailed, http.StatusServiceUnavailable, err)
+		d.tellLate(OutcomeLateHandled, err)
+	case d.claim.Owner != "" && err != nil: // else there is nothing more to tell than the budget's event did
+		d.tellLate(OutcomeLateFailed, err)
 	}
 }
 
@@ -465,12 +475,6 @@ func (d *delivery) expire() {
 		return
 	}
 	time.AfterFunc((d.grace+leaseMargin)/2, d.renew)
-}
-
-// afterBudget waits until the event of the budget has been told.
-func (d *delivery) afterBudget() {
-	d.ordered.Lock()
-	d.ordered.Unlock() //nolint:staticcheck // an empty critical section is the point
 }
 
 // renew keeps the claim of a handler that runs on after the budget, even one
@@ -499,4 +503,11 @@ func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
 		e.KeyLabel = msg.keyLabel
 	}
 	d.observation.report(d.ctx, e, d.r.RemoteAddr, stack)
+}
+
+// tellLate reports what happened after the budget, after the budget's own event.
+func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
+	d.ordered.Lock()
+	defer d.ordered.Unlock()
+	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
 }

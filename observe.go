@@ -225,15 +225,20 @@ func newObservation(logger *slog.Logger, observer func(context.Context, Event)) 
 // report tells of e. An observer or a log handler that panics does no harm to
 // the delivery.
 func (o *observation) report(ctx context.Context, e Event, remote string, stack []byte) {
+	o.safely(ctx, func() { o.log(ctx, e, remote, stack) })
+	if o.observer != nil {
+		o.safely(ctx, func() { o.observer(ctx, e) })
+	}
+}
+
+func (o *observation) safely(ctx context.Context, tell func()) {
 	defer func() {
 		if v := recover(); v != nil {
+			defer func() { _ = recover() }() // it may have been the logger
 			o.logger.ErrorContext(ctx, "midhook: observer panicked", "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
-	o.log(ctx, e, remote, stack)
-	if o.observer != nil {
-		o.observer(ctx, e)
-	}
+	tell()
 }
 
 func (o *observation) log(ctx context.Context, e Event, remote string, stack []byte) {

@@ -1,0 +1,160 @@
+package midhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// deliver plays Midtrans: it posts a signed notification.
+func deliver(h http.Handler, path string, n *midhook.Notification, key string) int {
+	r := midhooktest.NewRequest(n, key)
+	r.URL.Path = path
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+func Example() {
+	hook, err := midhook.New("SB-Mid-server-test") // os.Getenv("MIDTRANS_SERVER_KEY")
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /payments/notification", hook.Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			n, _ := midhook.FromContext(r.Context())
+			if n.Paid() {
+				fmt.Println("ship order", n.OrderID)
+			}
+		})))
+
+	// Midtrans sends the same notification twice.
+	paid := midhooktest.Sample("gopay", midhooktest.Order("A-1"))
+	fmt.Println(deliver(mux, "/payments/notification", paid, "SB-Mid-server-test"))
+	fmt.Println(deliver(mux, "/payments/notification", paid, "SB-Mid-server-test"))
+	// Somebody else would like an order shipped, too.
+	fmt.Println(deliver(mux, "/payments/notification", paid, "a guess"))
+	// Output:
+	// ship order A-1
+	// 200
+	// 200
+	// 403
+}
+
+// A key is rotated without losing a notification: accept both for as long as
+// Midtrans may retry what the old one signed, and then take the old one out.
+func ExampleWithServerKey() {
+	hook, err := midhook.New("Mid-server-new-test",
+		midhook.WithServerKey("retired 2026-11", "Mid-server-old-test"),
+		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
+			fmt.Println(e.Outcome, "with key", e.KeyLabel)
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return nil })
+
+	deliver(h, "/", midhooktest.Sample("gopay"), "Mid-server-old-test")
+	deliver(h, "/", midhooktest.Sample("qris"), "Mid-server-new-test")
+	// Output:
+	// handled with key retired 2026-11
+	// handled with key default
+}
+
+var errNoSuchOrder = errors.New("no such order")
+
+// An error has Midtrans come again; a Permanent one does not.
+func ExampleMiddleware_HandlerFunc() {
+	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(discard))
+	if err != nil {
+		log.Fatal(err)
+	}
+	databaseUp := false
+	h := hook.HandlerFunc(func(ctx context.Context, n *midhook.Notification) error {
+		switch {
+		case n.OrderID == "unknown":
+			return midhook.Permanent(errNoSuchOrder)
+		case !databaseUp:
+			return errors.New("database is away")
+		}
+		fmt.Println("booked", n.OrderID, n.TransactionStatus)
+		return nil
+	})
+
+	unknown := midhooktest.Sample("qris", midhooktest.Order("unknown"))
+	fmt.Println(deliver(h, "/", unknown, "SB-Mid-server-test"))
+	paid := midhooktest.Sample("qris", midhooktest.Order("A-1"))
+	fmt.Println(deliver(h, "/", paid, "SB-Mid-server-test"))
+	databaseUp = true
+	fmt.Println(deliver(h, "/", paid, "SB-Mid-server-test"))
+	// Output:
+	// 200
+	// 503
+	// booked A-1 settlement
+	// 200
+}
+
+// An observer counts outcomes and raises an alarm.
+func ExampleWithObserver() {
+	count := map[midhook.Outcome]int{}
+	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(discard),
+		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
+			count[e.Outcome]++ // a metric with the label e.Outcome.String()
+			if e.Outcome == midhook.OutcomeUnconfirmed {
+				fmt.Println("somebody edits bodies of order", e.Notification.OrderID)
+			}
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return nil })
+
+	// A pending body, whose status_code 201 is signed, edited to say settlement.
+	edited := midhooktest.Sample("gopay", midhooktest.Order("A-1"), midhooktest.Status("201", midhook.StatusSettlement))
+	deliver(h, "/", edited, "SB-Mid-server-test")
+	deliver(h, "/", midhooktest.Sample("gopay"), "a guess")
+	fmt.Println(count)
+	// Output:
+	// somebody edits bodies of order A-1
+	// map[forged:1 unconfirmed:1]
+}
+
+// The route and the URL in the dashboard must be spelled alike. A slash too many
+// or too few is a 404, of which Midtrans retries two before the notification is
+// lost; ServeMux' own redirect (307, since Go 1.26) Midtrans follows, but the 301
+// of other routers and of older Go it does not. Register both spellings.
+func ExampleMiddleware_Handler_trailingSlash() {
+	hook, err := midhook.New("SB-Mid-server-test")
+	if err != nil {
+		log.Fatal(err)
+	}
+	receive := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		fmt.Println("received", n.OrderID)
+		return nil
+	})
+	shop := http.NewServeMux()
+	shop.Handle("POST /midtrans", receive)
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/", http.StripPrefix("/hooks", shop))
+
+	first := midhooktest.Sample("gopay", midhooktest.Order("A-1"))
+	fmt.Println(deliver(mux, "/hooks/midtrans", first, "SB-Mid-server-test"))
+	second := midhooktest.Sample("gopay", midhooktest.Order("A-2"))
+	fmt.Println(deliver(mux, "/hooks/midtrans/", second, "SB-Mid-server-test"))
+
+	shop.Handle("POST /midtrans/{$}", receive)
+	fmt.Println(deliver(mux, "/hooks/midtrans/", second, "SB-Mid-server-test"))
+	// Output:
+	// received A-1
+	// 200
+	// 404
+	// received A-2
+	// 200
+}
