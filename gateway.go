@@ -1,13 +1,14 @@
 package midhook
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
 )
 
 // ErrUnconfirmed marks an authentic notification that claims more than was
-// signed, or more than the status API confirms: someone edited it.
+// signed, or something else than the status API confirms: someone edited it.
 var ErrUnconfirmed = errors.New("notification claims more than was signed or confirmed")
 
 // gateway is one sender of webhooks: how to tell that a body is authentic, and
@@ -31,6 +32,10 @@ type message struct {
 	test           bool   // sent by hand from the sender's dashboard
 }
 
+// check is a step between claim and handler that may keep a message from the
+// handler, or replace it by one that says what is true.
+type check func(context.Context, message) (message, Outcome, error)
+
 // midtrans is the gateway of Midtrans' payment and Pay Account notifications.
 type midtrans struct{ keys []serverKey }
 
@@ -47,18 +52,21 @@ func (g midtrans) open(_ http.Header, body []byte) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	m := message{
+	if n.overclaims() {
+		return n.message(label), ErrUnconfirmed
+	}
+	return n.message(label), nil
+}
+
+func (n *Notification) message(keyLabel string) message {
+	return message{
 		value:    n,
 		event:    n.IdempotencyKey(),
 		subject:  n.subject(),
 		stage:    n.stage(),
-		keyLabel: label,
+		keyLabel: keyLabel,
 		test:     strings.HasPrefix(n.OrderID, testOrder),
 	}
-	if n.overclaims() {
-		return m, ErrUnconfirmed
-	}
-	return m, nil
 }
 
 // answer speaks to Midtrans' retry engine: a 2xx ends the matter, 400 and 404

@@ -24,6 +24,7 @@ import (
 type Middleware struct {
 	settings
 	gateway     gateway
+	checks      []check // between claim and handler, in this order
 	observation *observation
 	lease       time.Duration
 	answers     [outcomeCount]answer
@@ -52,6 +53,12 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 		gateway:     midtrans{s.keys},
 		observation: newObservation(s.logger, s.observer),
 		lease:       s.budget + s.grace + leaseMargin,
+	}
+	if s.status != nil {
+		m.checks = append(m.checks, s.status.confirm)
+	}
+	if s.expect != nil {
+		m.checks = append(m.checks, s.expect)
 	}
 	for o := proceed + 1; o < outcomeCount; o++ {
 		m.answers[o] = newAnswer(m.gateway.answer(o))
@@ -144,7 +151,8 @@ type delivery struct {
 	*Middleware
 	w        bufferedWriter
 	r        *http.Request
-	ctx      context.Context // the request's values, without its cancellation
+	values   context.Context // the request's values, without its cancellation
+	ctx      context.Context // the same for a request: a client that hangs up must not undo a payment
 	arrived  time.Time
 	deadline time.Time // of the budget
 	timer    *time.Timer
@@ -153,13 +161,14 @@ type delivery struct {
 	again   bodyReader              // for the handler to read
 	message atomic.Pointer[message] // nil until the body is read and authentic
 
-	claimed sync.Mutex // held by each use of the claim
-	claim   Claim
-	held    bool
+	claimed sync.Mutex // held by each use of the claims
+	claims  []Claim    // held: of the event, and of the event that was confirmed instead
 
-	own       bool       // the handler's own answer goes out
-	concluded bool       // answered, and told of
-	ordered   sync.Mutex // has a late handler's event come after the budget's
+	own      bool    // the handler's own answer goes out
+	claiming bool    // it got as far as the store
+	outcome  Outcome // proceed until it is concluded
+	err      error
+	ordered  sync.Mutex // has a late handler's event come after the budget's
 }
 
 // bodyReader is a body that has been read, once more.
@@ -192,11 +201,14 @@ func (m *Middleware) serve(handle func(http.ResponseWriter, *http.Request) error
 
 // process hands an authentic notification on, under a claim.
 func (d *delivery) process(handle func(http.ResponseWriter, *http.Request) error) {
-	ctx, cancel := d.waiting(d.deadline, ErrBudgetExceeded)
+	ctx, cancel := d.waiting(d.ctx, d.deadline, ErrBudgetExceeded)
 	defer cancel()
 	defer d.abandon() // unless settled: a panic or runtime.Goexit
 
 	outcome, err := d.acquire(ctx)
+	if outcome == proceed {
+		outcome, err = d.check(ctx)
+	}
 	if outcome == proceed {
 		outcome, err = d.admit(ctx)
 	}
@@ -210,24 +222,24 @@ func (d *delivery) process(handle func(http.ResponseWriter, *http.Request) error
 }
 
 // waiting is a context for what may keep a delivery waiting: a store elsewhere,
-// the handler rate. Where nothing does, there is no timer to pay for.
-func (d *delivery) waiting(deadline time.Time, cause error) (context.Context, context.CancelFunc) {
-	if d.limiter == nil {
-		if _, instant := d.store.(*lruStore); instant {
-			return d.ctx, func() {}
-		}
+// a check, the handler rate. Where nothing does, there is no timer to pay for.
+func (d *delivery) waiting(ctx context.Context, deadline time.Time, cause error) (context.Context, context.CancelFunc) {
+	if _, instant := d.store.(*lruStore); instant && d.limiter == nil && d.checks == nil {
+		return ctx, func() {}
 	}
-	return context.WithDeadlineCause(d.ctx, deadline, cause)
+	return context.WithDeadlineCause(ctx, deadline, cause)
 }
 
 // arrive starts the budget.
 func (m *Middleware) arrive(w http.ResponseWriter, r *http.Request) *delivery {
 	now := time.Now()
+	values := context.WithoutCancel(r.Context())
 	d := &delivery{
 		Middleware: m,
 		w:          bufferedWriter{inner: w},
 		r:          r,
-		ctx:        context.WithoutCancel(r.Context()),
+		values:     values,
+		ctx:        values,
 		arrived:    now,
 		deadline:   now.Add(m.budget),
 	}
@@ -308,25 +320,27 @@ func (d *delivery) open() (Outcome, error) {
 func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 	d.claimed.Lock()
 	defer d.claimed.Unlock()
+	d.claiming = true
 	msg := d.message.Load()
-	d.claim = Claim{
+	claim := Claim{
 		Event:   msg.event,
 		Subject: msg.subject,
 		Stage:   msg.stage,
 		Owner:   rand.Text(),
 		Lease:   d.lease,
 	}
-	state, err := d.store.Acquire(ctx, d.claim)
+	state, err := d.store.Acquire(ctx, claim)
 	if err == nil && state == Superseded && d.handOnSuperseded {
-		d.claim.Stage = 0
-		state, err = d.store.Acquire(ctx, d.claim)
+		claim.Stage = 0
+		state, err = d.store.Acquire(ctx, claim)
+	}
+	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
+		d.claims = append(d.claims, claim)
 	}
 	switch {
 	case err != nil:
-		d.held = true // perhaps: the store may have claimed, and its answer be lost
 		return OutcomeStoreUnavailable, err
 	case state == Acquired:
-		d.held = true
 		return proceed, nil
 	case state == InFlight:
 		return OutcomeInFlight, nil
@@ -337,6 +351,25 @@ func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 	default:
 		return OutcomeStoreUnavailable, fmt.Errorf("store answered a claim with ClaimState(%d)", int(state))
 	}
+}
+
+// check makes sure that what the message says may be acted upon. What turns out
+// to be another event is claimed, too: its own notification is on its way.
+func (d *delivery) check(ctx context.Context) (Outcome, error) {
+	for _, check := range d.checks {
+		before := d.message.Load()
+		msg, outcome, err := check(ctx, *before)
+		if outcome != proceed {
+			return outcome, err
+		}
+		d.message.Store(&msg)
+		if msg.event != before.event {
+			if outcome, err := d.acquire(ctx); outcome != proceed {
+				return outcome, err
+			}
+		}
+	}
+	return proceed, nil
 }
 
 // admit decides whether a claimed event may go to the handler now.
@@ -386,34 +419,37 @@ func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (O
 	return OutcomeHandlerFailed, err
 }
 
-// settle finishes the claim, or gives it back for a retry.
+// settle finishes the claims, or gives them back for a retry.
 func (d *delivery) settle(outcome Outcome) error {
 	d.claimed.Lock()
 	defer d.claimed.Unlock()
-	if !d.held {
+	if len(d.claims) == 0 {
 		return nil
 	}
-	d.held = false
-	ctx, cancel := d.waiting(time.Now().Add(storeTimeout), context.DeadlineExceeded)
+	ctx, cancel := d.waiting(d.values, time.Now().Add(storeTimeout), context.DeadlineExceeded)
 	defer cancel()
-	if outcome == OutcomeHandled || outcome == OutcomeHandledPermanent {
-		if err := d.store.Finish(ctx, d.claim, d.keep); err != nil {
-			return fmt.Errorf("finishing the claim: %w", err)
+	var errs []error
+	for _, claim := range d.claims {
+		if outcome.final() {
+			if err := d.store.Finish(ctx, claim, d.keep); err != nil {
+				errs = append(errs, fmt.Errorf("finishing the claim: %w", err))
+			}
+			continue
 		}
-		return nil
+		err := d.store.Release(ctx, claim)
+		if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
+			errs = append(errs, fmt.Errorf("releasing the claim: %w", err))
+		}
 	}
-	err := d.store.Release(ctx, d.claim)
-	if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
-		return fmt.Errorf("releasing the claim: %w", err)
-	}
-	return nil
+	d.claims = nil
+	return errors.Join(errs...)
 }
 
 // abandon settles what a panic or runtime.Goexit leaves behind, and lets it go
 // on up the stack. A late one has nobody above that waits for it, and some
 // recovery middleware says nothing: the stack goes to the log in any case.
 func (d *delivery) abandon() {
-	if d.concluded {
+	if d.outcome != proceed {
 		return
 	}
 	v := recover()
@@ -434,7 +470,7 @@ func (d *delivery) abandon() {
 
 // conclude answers, unless the budget has, and tells of it.
 func (d *delivery) conclude(outcome Outcome, err error) {
-	d.concluded = true
+	d.outcome, d.err = outcome, err
 	a := d.answers[outcome]
 	// What is left of a body is not worth reading.
 	a.last = d.r.ProtoMajor == 1 && (outcome == OutcomeBodyTooLarge || outcome == OutcomeBodyIncomplete)
@@ -450,7 +486,7 @@ func (d *delivery) conclude(outcome Outcome, err error) {
 		d.tell(outcome, a.status, err)
 	case outcome == OutcomeHandled || outcome == OutcomeHandledPermanent:
 		d.tellLate(OutcomeLateHandled, err)
-	case d.claim.Owner != "" && err != nil: // else there is nothing more to tell than the budget's event did
+	case d.claiming && err != nil: // else there is nothing more to tell than the budget's event did
 		d.tellLate(OutcomeLateFailed, err)
 	}
 }
@@ -482,15 +518,16 @@ func (d *delivery) expire() {
 func (d *delivery) renew() {
 	d.claimed.Lock()
 	defer d.claimed.Unlock()
-	if !d.held {
+	if len(d.claims) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(d.values, storeTimeout)
 	defer cancel()
-	state, err := d.store.Acquire(ctx, d.claim)
-	if err == nil && state != Acquired {
-		d.logger.ErrorContext(d.ctx, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
-		return
+	for _, claim := range d.claims {
+		if state, err := d.store.Acquire(ctx, claim); err == nil && state != Acquired {
+			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
+			return
+		}
 	}
 	time.AfterFunc(d.lease/2, d.renew)
 }
@@ -502,7 +539,7 @@ func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
 		e.Notification, _ = msg.value.(*Notification)
 		e.KeyLabel = msg.keyLabel
 	}
-	d.observation.report(d.ctx, e, d.r.RemoteAddr, stack)
+	d.observation.report(d.values, e, d.r.RemoteAddr, stack)
 }
 
 // tellLate reports what happened after the budget, after the budget's own event.

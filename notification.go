@@ -146,7 +146,9 @@ type Notification struct {
 	RefundKey    string   `json:"refund_key,omitempty"`
 	Refunds      []Refund `json:"refunds,omitempty"`
 
-	raw string
+	raw       string
+	confirmed bool
+	notified  *Notification
 }
 
 // VANumber is a virtual account the customer pays to.
@@ -185,6 +187,19 @@ type Refund struct {
 // varies their types: what does not fit its field is left to
 // [Notification.Extra].
 func Parse(body []byte) (*Notification, error) {
+	n, err := decode(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.checkSigned(); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// decode reads any JSON object that could be a notification, or the status
+// API's answer.
+func decode(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
 	v := reflect.ValueOf(n).Elem()
 	var kinds Kind
@@ -204,9 +219,6 @@ func Parse(body []byte) (*Notification, error) {
 	}
 	n.TransactionStatus = TransactionStatus(strings.ToLower(string(n.TransactionStatus)))
 	n.FraudStatus = FraudStatus(strings.ToLower(string(n.FraudStatus)))
-	if err := n.checkSigned(); err != nil {
-		return nil, err
-	}
 	return n, nil
 }
 
@@ -340,6 +352,20 @@ func (n *Notification) Raw() []byte {
 		return nil
 	}
 	return []byte(n.raw)
+}
+
+// Confirmed reports whether these facts are the status API's, asked just now
+// (see [WithStatusCheck]), and not only those of a signed notification.
+func (n *Notification) Confirmed() bool { return n.confirmed }
+
+// Notified returns the notification as it was received, where n has the facts
+// that the status API confirmed instead. It is n itself where nothing was
+// confirmed, and nil where nothing was received: [Middleware.Reconcile] asked.
+func (n *Notification) Notified() *Notification {
+	if !n.confirmed {
+		return n
+	}
+	return n.notified
 }
 
 // Extra returns the JSON of a top-level field of the body that no field of

@@ -33,6 +33,11 @@ const (
 	OutcomeUnconfirmed                          // authentic, but edited: it claims more than was signed or confirmed
 	OutcomeInFlight                             // another delivery of the event is being handled
 	OutcomeStoreUnavailable                     // the store failed; nothing runs unclaimed
+	OutcomeStatusUnavailable                    // the status API failed, or does not know the transaction
+	OutcomeContradicted                         // the status API says something else: edited, or not true yet
+	OutcomeUnknownOrder                         // WithExpectation does not know the order
+	OutcomeOrderUnavailable                     // WithExpectation failed
+	OutcomeUnexpectedAmount                     // WithExpectation expects another amount or currency
 	OutcomeRateLimited                          // over WithHandlerRate for longer than the budget
 	OutcomeHandlerFailed                        // the handler answered neither 2xx nor a redirect, or returned an error
 	OutcomeHandlerRedirected                    // the handler answered 301, 302 or 303, which Midtrans takes as the end
@@ -64,6 +69,11 @@ var outcomes = [outcomeCount]struct {
 	OutcomeUnconfirmed:       {"unconfirmed", http.StatusForbidden, "notification claims more than was signed or confirmed", slog.LevelError, true},
 	OutcomeInFlight:          {"in_flight", http.StatusServiceUnavailable, "already being handled", slog.LevelInfo, true},
 	OutcomeStoreUnavailable:  {"store_unavailable", http.StatusServiceUnavailable, "temporarily unavailable", slog.LevelError, true},
+	OutcomeStatusUnavailable: {"status_unavailable", http.StatusServiceUnavailable, "temporarily unavailable", slog.LevelError, true},
+	OutcomeContradicted:      {"contradicted", http.StatusForbidden, "notification claims more than was signed or confirmed", slog.LevelError, true},
+	OutcomeUnknownOrder:      {"unknown_order", http.StatusNotFound, "unknown order", slog.LevelWarn, true},
+	OutcomeOrderUnavailable:  {"order_unavailable", http.StatusServiceUnavailable, "temporarily unavailable", slog.LevelError, true},
+	OutcomeUnexpectedAmount:  {"unexpected_amount", http.StatusConflict, "amount or currency is not the order's", slog.LevelError, true},
 	OutcomeRateLimited:       {"rate_limited", http.StatusServiceUnavailable, "busy", slog.LevelWarn, true},
 	OutcomeHandlerFailed:     {"handler_failed", http.StatusServiceUnavailable, "handler failed", slog.LevelError, false},
 	OutcomeHandlerRedirected: {"handler_redirected", http.StatusServiceUnavailable, "handler redirected", slog.LevelError, false},
@@ -71,6 +81,15 @@ var outcomes = [outcomeCount]struct {
 	OutcomeBudgetExceeded:    {"budget_exceeded", http.StatusServiceUnavailable, "still being handled", slog.LevelWarn, false},
 	OutcomeLateHandled:       {"late_handled", http.StatusServiceUnavailable, "still being handled", slog.LevelWarn, false},
 	OutcomeLateFailed:        {"late_failed", http.StatusServiceUnavailable, "still being handled", slog.LevelError, false},
+}
+
+// final reports whether the event needs no further delivery.
+func (o Outcome) final() bool {
+	switch o {
+	case OutcomeHandled, OutcomeHandledPermanent, OutcomeDuplicate, OutcomeSuperseded:
+		return true
+	}
+	return false
 }
 
 func (o Outcome) valid() bool { return o > proceed && o < outcomeCount }

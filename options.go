@@ -25,6 +25,8 @@ type settings struct {
 	store            Store
 	keep             time.Duration
 	limiter          *rate.Limiter // nil: no limit
+	status           *StatusClient // nil: signatures are enough
+	expect           check         // nil: any order and amount
 	handOnSuperseded bool
 	handOnTests      bool
 	passThrough      bool
@@ -184,6 +186,49 @@ func WithHandlerRate(limit rate.Limit, burst int) Option {
 			return fmt.Errorf("handler rate %v with burst %d: both must be positive", float64(limit), burst)
 		}
 		s.limiter = rate.NewLimiter(limit, burst)
+		return nil
+	}
+}
+
+// WithStatusCheck asks Midtrans' status API about each verified notification,
+// before the handler sees it. Midtrans' signature covers order_id, status_code
+// and gross_amount only: whoever has one signed body of yours can turn a refund
+// or a cancellation into a settlement that verifies. With this option the handler
+// gets the API's facts ([Notification.Confirmed]), and what contradicts them is
+// answered 403.
+//
+// If the API says something later than the notification did (settlement for a
+// capture), the handler runs for the later one, and not again when its own
+// notification comes. If the API cannot be asked, or does not know the
+// transaction, the answer is 503 and Midtrans comes again: with this option you
+// depend on its API. It is off by default. Pay Account and the dashboard's test
+// notifications have no status to ask for, and go through as they are.
+func WithStatusCheck(c *StatusClient) Option {
+	return func(s *settings) error {
+		s.status = c
+		if c == nil {
+			return errors.New("status check: the client must not be nil")
+		}
+		return nil
+	}
+}
+
+// WithExpectation compares each payment, before the handler sees it, with what
+// fn says that the order costs: the merchant's own record, not anything that came
+// from the customer's browser. Another amount or currency is answered 409, an
+// order for which fn returns [ErrUnknownOrder] 404, of which Midtrans retries two,
+// for the record that is committed a moment later. Any other error is answered
+// 503. It is off by default.
+//
+// gross_amount is the total the customer pays, with a fee that you add for a
+// payment method: return the total that you asked Midtrans for. The context ends
+// with the response budget. fn must be safe for concurrent use.
+func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {
+	return func(s *settings) error {
+		if fn == nil {
+			return errors.New("expectation: it must not be nil")
+		}
+		s.expect = expectation(fn)
 		return nil
 	}
 }

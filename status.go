@@ -1,0 +1,427 @@
+package midhook
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// What a [StatusClient] returns, to be matched with errors.Is. An expired or
+// cancelled transaction is an answer, not an error.
+var (
+	// ErrTransactionNotFound says that the API knows no such transaction. That
+	// is normal for a payment page on which no method was chosen yet, and for
+	// what happened in the other environment (sandbox, production).
+	ErrTransactionNotFound = errors.New("transaction not found")
+	// ErrUnauthorized says that the API refused the server key.
+	ErrUnauthorized = errors.New("status API refused the server key: it is wrong, or another environment's")
+	// ErrRateLimited says that there were too many requests, by the API's limit
+	// or by one's own (see WithRate).
+	ErrRateLimited = errors.New("status API rate limit")
+	// ErrStatusUnavailable says that there was no answer, or none that makes
+	// sense.
+	ErrStatusUnavailable = errors.New("status API unavailable")
+)
+
+var (
+	// ErrUnknownOrder is what the function of [WithExpectation] returns for an
+	// order it does not know.
+	ErrUnknownOrder = errors.New("unknown order")
+	// ErrExpectation marks a payment of another amount or currency than the
+	// order's.
+	ErrExpectation = errors.New("amount or currency is not the order's")
+)
+
+// StatusClient asks Midtrans' status API, GET /v2/{id}/status. It is made by
+// [NewStatusClient] and safe for concurrent use.
+type StatusClient struct {
+	base      string
+	serverKey string
+	http      *http.Client
+	limiter   *rate.Limiter
+}
+
+const (
+	productionURL = "https://api.midtrans.com"
+	sandboxURL    = "https://api.sandbox.midtrans.com"
+
+	maxStatusBytes = 256 << 10
+)
+
+// StatusOption changes a default of [NewStatusClient].
+type StatusOption func(*StatusClient) error
+
+// NewStatusClient returns a client for the server key: SB-Mid-server-… asks the
+// sandbox, Mid-server-… production, and a key that tells neither needs
+// [WithBaseURL]. Its error lists everything that is wrong.
+func NewStatusClient(serverKey string, opts ...StatusOption) (*StatusClient, error) {
+	c := &StatusClient{serverKey: serverKey}
+	var errs []error
+	if err := checkServerKey(serverKey); err != nil {
+		errs = append(errs, fmt.Errorf("server key: %w", err))
+	}
+	for i, opt := range opts {
+		if opt == nil {
+			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
+			continue
+		}
+		errs = append(errs, opt(c))
+	}
+	switch {
+	case c.base != "":
+	case strings.HasPrefix(serverKey, "SB-"):
+		c.base = sandboxURL
+	case strings.HasPrefix(serverKey, "Mid-server-"):
+		c.base = productionURL
+	default:
+		errs = append(errs, errors.New("server key: its prefix tells neither sandbox nor production, a base URL is required"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("midhook: status client: %w", err)
+	}
+	if c.http == nil {
+		c.http = &http.Client{Transport: newStatusTransport(), Timeout: midtransWaits}
+	}
+	// A redirect would take the key along.
+	client := *c.http
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &client
+	return c, nil
+}
+
+// newStatusTransport keeps connections for as many concurrent requests as a
+// burst of notifications has.
+func newStatusTransport() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = 64
+	return t
+}
+
+// WithBaseURL sets where the API is: an https URL, or an http one whose host is
+// this machine, for tests. The server key is sent there.
+func WithBaseURL(base string) StatusOption {
+	return func(c *StatusClient) error {
+		u, err := url.Parse(base)
+		if err != nil {
+			return errors.New("base URL: it cannot be parsed")
+		}
+		secure := u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
+		if !secure || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return errors.New("base URL: an https URL (http to loopback only) without user, query or fragment is required")
+		}
+		c.base = strings.TrimRight(base, "/")
+		return nil
+	}
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// WithHTTPClient sets the client to ask with. The default one has a timeout of
+// 15 s and keeps connections alive. Redirects are never followed.
+func WithHTTPClient(client *http.Client) StatusOption {
+	return func(c *StatusClient) error {
+		c.http = client
+		if client == nil {
+			return errors.New("HTTP client: it must not be nil")
+		}
+		return nil
+	}
+}
+
+// WithRate has requests wait for limiter, within their context. Midtrans
+// publishes no limit of its own. There is none by default.
+func WithRate(limiter *rate.Limiter) StatusOption {
+	return func(c *StatusClient) error {
+		c.limiter = limiter
+		if limiter == nil {
+			return errors.New("rate: the limiter must not be nil")
+		}
+		return nil
+	}
+}
+
+// Get asks for a transaction by its transaction_id or order_id. Its errors are
+// [ErrTransactionNotFound], [ErrUnauthorized], [ErrRateLimited] and
+// [ErrStatusUnavailable]; none holds the key.
+//
+// For an order_id that has had several transactions, Midtrans answers with one
+// of them. A DANA transaction is found only by a request of its own kind, which
+// Get makes when the usual one finds nothing.
+func (c *StatusClient) Get(ctx context.Context, id string) (*Notification, error) {
+	n, err := c.get(ctx, id, false)
+	if errors.Is(err, ErrTransactionNotFound) {
+		n, err = c.get(ctx, id, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n.OrderID == n.TransactionID && id != n.TransactionID {
+		n.OrderID = id // see contradicts
+	}
+	return n, nil
+}
+
+func (c *StatusClient) get(ctx context.Context, id string, snap bool) (*Notification, error) {
+	if id == "" {
+		return nil, fmt.Errorf("%w: an id is required", ErrTransactionNotFound)
+	}
+	if c.limiter != nil {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRateLimited, err)
+		}
+	}
+	res, err := c.send(ctx, id, snap)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStatusUnavailable, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxStatusBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStatusUnavailable, err)
+	}
+	return statusAnswer(res.StatusCode, body)
+}
+
+// statusAnswer reads an answer. The API says not found with HTTP status 404 or
+// 200, and has a status_code of 407 for what is expired.
+func statusAnswer(httpStatus int, body []byte) (*Notification, error) {
+	n, err := decode(body)
+	code := fmt.Sprint(httpStatus)
+	if err == nil && httpStatus == http.StatusOK {
+		code = n.StatusCode
+	}
+	switch code {
+	case "401", "403":
+		return nil, ErrUnauthorized
+	case "404":
+		return nil, ErrTransactionNotFound
+	case "429":
+		return nil, ErrRateLimited
+	}
+	switch {
+	case len(body) > maxStatusBytes:
+		return nil, fmt.Errorf("%w: its answer is too large", ErrStatusUnavailable)
+	case httpStatus != http.StatusOK:
+		return nil, fmt.Errorf("%w: it answered %d", ErrStatusUnavailable, httpStatus)
+	case err == nil:
+		err = n.checkSigned()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: its answer: %w", ErrStatusUnavailable, err)
+	}
+	if n.Kind() != Payment || n.TransactionID == "" || n.TransactionStatus == "" {
+		return nil, fmt.Errorf("%w: its answer has no transaction", ErrStatusUnavailable)
+	}
+	n.confirmed = true
+	return n, nil
+}
+
+// send makes the request, and again if the connection broke before the first
+// byte of an answer: a keep-alive connection that the API had just given up.
+func (c *StatusClient) send(ctx context.Context, id string, snap bool) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		broke := false
+		trace := &httptrace.ClientTrace{
+			GotConn:              func(httptrace.GotConnInfo) { broke = true },
+			GotFirstResponseByte: func() { broke = false },
+		}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet,
+			c.base+"/v2/"+escapeID(id)+"/status", nil)
+		if err != nil {
+			return nil, err
+		}
+		req.SetBasicAuth(c.serverKey, "")
+		req.Header.Set("Accept", "application/json")
+		if snap {
+			req.Header.Set("transaction-source", "SNAP_API")
+		}
+		res, err := c.http.Do(req)
+		if err == nil || attempt == 2 || !broke || ctx.Err() != nil || isTimeout(err) {
+			return res, err
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout()
+}
+
+// escapeID makes one path segment of an id: order ids contain / and #, and a
+// segment of dots would lead elsewhere.
+func escapeID(id string) string {
+	if strings.Trim(id, ".") == "" {
+		return strings.ReplaceAll(id, ".", "%2E")
+	}
+	return url.PathEscape(id)
+}
+
+// confirm replaces what was notified by what the API says, if that is the same
+// transaction and not less.
+func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outcome, error) {
+	n, ok := msg.value.(*Notification)
+	if !ok || n.Kind() != Payment || n.confirmed || msg.test {
+		return msg, proceed, nil
+	}
+	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
+	if err != nil {
+		return msg, OutcomeStatusUnavailable, err
+	}
+	if err := now.contradicts(n); err != nil {
+		return msg, OutcomeContradicted, err
+	}
+	now.OrderID = n.OrderID
+	now.notified = n
+	return now.message(msg.keyLabel), proceed, nil
+}
+
+// contradicts compares what the API says of a transaction with what was
+// notified. status_code and signature_key differ even for the same facts. The
+// order_id of DANA's and some banks' transactions is the transaction_id in the
+// API's answer.
+func (n *Notification) contradicts(notified *Notification) error {
+	differ := func(now, then string) bool { return now != "" && then != "" && now != then }
+	var field string
+	switch {
+	case differ(n.TransactionID, notified.TransactionID):
+		field = "transaction_id"
+	case n.OrderID != notified.OrderID && n.OrderID != n.TransactionID:
+		field = "order_id"
+	case n.GrossAmount != notified.GrossAmount:
+		field = "gross_amount"
+	case differ(n.Currency, notified.Currency):
+		field = "currency"
+	case differ(n.MerchantID, notified.MerchantID):
+		field = "merchant_id"
+	case n.stage() > 0 && n.stage() < notified.stage(),
+		n.stage() == notified.stage() && notified.Paid() && !n.Paid():
+		field = "transaction_status"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s is not what the status API says", ErrUnconfirmed, field)
+}
+
+// Expectation is what an order costs by the merchant's own record.
+type Expectation struct {
+	Amount   int64  // the total, in hundredths of the currency unit: 1000000 for 10000.00
+	Currency string // ISO 4217; "" accepts any
+}
+
+// expectation checks payments against the merchant's record.
+func expectation(fn func(context.Context, *Notification) (Expectation, error)) check {
+	return func(ctx context.Context, msg message) (message, Outcome, error) {
+		n, ok := msg.value.(*Notification)
+		if !ok || n.Kind() != Payment || msg.test {
+			return msg, proceed, nil
+		}
+		want, err := fn(ctx, n)
+		switch {
+		case errors.Is(err, ErrUnknownOrder):
+			return msg, OutcomeUnknownOrder, err
+		case err != nil:
+			return msg, OutcomeOrderUnavailable, err
+		}
+		amount, err := n.Amount()
+		if err != nil || amount != want.Amount {
+			return msg, OutcomeUnexpectedAmount, fmt.Errorf("%w: gross_amount differs", ErrExpectation)
+		}
+		// Midtrans leaves the currency out of some bodies; then it is rupiah.
+		if want.Currency != "" && !strings.EqualFold(want.Currency, cmp.Or(n.Currency, "IDR")) {
+			return msg, OutcomeUnexpectedAmount, fmt.Errorf("%w: currency differs", ErrExpectation)
+		}
+		return msg, proceed, nil
+	}
+}
+
+// OutcomeError is what [Middleware.Reconcile] returns for an event that was not
+// handled.
+type OutcomeError struct {
+	Outcome Outcome
+	Err     error // may be nil
+}
+
+func (e *OutcomeError) Error() string {
+	if e.Err == nil {
+		return "midhook: " + e.Outcome.String()
+	}
+	return fmt.Sprintf("midhook: %s: %v", e.Outcome, e.Err)
+}
+
+func (e *OutcomeError) Unwrap() error { return e.Err }
+
+// Reconcile asks the status API about a transaction (by transaction_id or
+// order_id) whose notification did not come, and hands its status to next as if
+// it had: once, whether a notification comes before, after or at the same time.
+// It needs [WithStatusCheck].
+//
+// It returns nil if next succeeded, or the event had been handled; the errors of
+// [StatusClient.Get]; and otherwise an [OutcomeError], such as OutcomeInFlight
+// while a notification of the event is being handled. next gets a POST request
+// with the API's answer for a body, and a context that ends with ctx, and after
+// budget and grace. What next answers goes nowhere, but decides as in
+// [Middleware.Handler].
+func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
+	if m.status == nil {
+		return errors.New("midhook: Reconcile needs WithStatusCheck")
+	}
+	if next == nil {
+		return errors.New("midhook: nil handler")
+	}
+	n, err := m.status.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("midhook: reconcile: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(n.Raw()))
+	if err != nil {
+		return fmt.Errorf("midhook: reconcile: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+
+	now := time.Now()
+	d := &delivery{
+		Middleware: m,
+		w:          bufferedWriter{inner: nowhere{}},
+		r:          r,
+		body:       n.Raw(),
+		values:     context.WithoutCancel(ctx),
+		ctx:        ctx,
+		arrived:    now,
+		deadline:   now.Add(m.budget),
+	}
+	msg := n.message("")
+	d.message.Store(&msg)
+	time.AfterFunc(m.lease/2, d.renew)
+	d.process(func(w http.ResponseWriter, r *http.Request) error {
+		next.ServeHTTP(w, r)
+		return nil
+	})
+	if d.outcome.final() {
+		return nil
+	}
+	return &OutcomeError{d.outcome, d.err}
+}
+
+// nowhere is the client of a delivery that has none.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) WriteHeader(int)             {}
