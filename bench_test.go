@@ -153,6 +153,41 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
+// BenchmarkConfirmed is a delivery whose status is asked for, over a loopback
+// socket, beside one that is not. conns/1000 is how many connections a thousand
+// confirmations open.
+func BenchmarkConfirmed(b *testing.B) {
+	s := newStatusServer(b)
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for _, bm := range []struct {
+		name string
+		opts []midhook.Option
+	}{
+		{"off", nil},
+		{"on", []midhook.Option{midhook.WithStatusCheck(s.Client())}},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			hook, err := midhook.New(testKey, append(bm.opts, midhook.WithLogger(discard))...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			h := hook.Handler(next)
+			before := s.Connections()
+			w := &fakeWriter{http.Header{}}
+			for i := 0; b.Loop(); i++ {
+				b.StopTimer()
+				n := midhooktest.Sample("gopay", midhooktest.Order(strconv.Itoa(i)), midhooktest.Transaction("tx-"+strconv.Itoa(i)))
+				s.Put(n)
+				r := midhooktest.NewRequest(n, testKey)
+				b.StartTimer()
+				h.ServeHTTP(w, r)
+			}
+			b.ReportMetric(float64(s.Connections()-before)*1000/float64(b.N), "conns/1000")
+		})
+	}
+}
+
 // fakeWriter costs nothing, so that the figure is the middleware's own.
 type fakeWriter struct{ header http.Header }
 

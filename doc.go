@@ -37,9 +37,10 @@
 //
 // Midtrans signs order_id, status_code and gross_amount, nothing else and
 // without a time. Whoever has seen one signed body can send it again, and can
-// change its transaction_status to another of the same status_code: a refund
-// into a settlement. A verified notification is Midtrans' word on the amount of
-// an order, and no more. Compare it with your own record of the order.
+// change its transaction_status to another of the same status_code: a
+// cancellation into a settlement. [WithStatusCheck] asks Midtrans first,
+// [WithExpectation] compares the amount with the merchant's own record, and
+// [Middleware.Reconcile] asks for what was never notified.
 //
 // # The server around it
 //
