@@ -1,8 +1,6 @@
 package midhook
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +10,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -32,15 +29,6 @@ var (
 	// ErrStatusUnavailable says that there was no answer, or none that makes
 	// sense.
 	ErrStatusUnavailable = errors.New("status API unavailable")
-)
-
-var (
-	// ErrUnknownOrder is what the function of [WithExpectation] returns for an
-	// order it does not know.
-	ErrUnknownOrder = errors.New("unknown order")
-	// ErrExpectation marks a payment of another amount or currency than the
-	// order's.
-	ErrExpectation = errors.New("amount or currency is not the order's")
 )
 
 // StatusClient asks Midtrans' status API, GET /v2/{id}/status. It is made by
@@ -272,156 +260,3 @@ func escapeID(id string) string {
 	}
 	return url.PathEscape(id)
 }
-
-// confirm replaces what was notified by what the API says, if that is the same
-// transaction and not less.
-func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outcome, error) {
-	n, ok := msg.value.(*Notification)
-	if !ok || n.Kind() != Payment || n.confirmed || msg.test {
-		return msg, proceed, nil
-	}
-	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
-	if err != nil {
-		return msg, OutcomeStatusUnavailable, err
-	}
-	if err := now.contradicts(n); err != nil {
-		return msg, OutcomeContradicted, err
-	}
-	now.OrderID = n.OrderID
-	now.notified = n
-	return now.message(msg.keyLabel), proceed, nil
-}
-
-// contradicts compares what the API says of a transaction with what was
-// notified. status_code and signature_key differ even for the same facts. The
-// order_id of DANA's and some banks' transactions is the transaction_id in the
-// API's answer.
-func (n *Notification) contradicts(notified *Notification) error {
-	differ := func(now, then string) bool { return now != "" && then != "" && now != then }
-	var field string
-	switch {
-	case differ(n.TransactionID, notified.TransactionID):
-		field = "transaction_id"
-	case n.OrderID != notified.OrderID && n.OrderID != n.TransactionID:
-		field = "order_id"
-	case n.GrossAmount != notified.GrossAmount:
-		field = "gross_amount"
-	case differ(n.Currency, notified.Currency):
-		field = "currency"
-	case differ(n.MerchantID, notified.MerchantID):
-		field = "merchant_id"
-	case n.stage() > 0 && n.stage() < notified.stage(),
-		n.stage() == notified.stage() && notified.Paid() && !n.Paid():
-		field = "transaction_status"
-	default:
-		return nil
-	}
-	return fmt.Errorf("%w: %s is not what the status API says", ErrUnconfirmed, field)
-}
-
-// Expectation is what an order costs by the merchant's own record.
-type Expectation struct {
-	Amount   int64  // the total, in hundredths of the currency unit: 1000000 for 10000.00
-	Currency string // ISO 4217; "" accepts any
-}
-
-// expectation checks payments against the merchant's record.
-func expectation(fn func(context.Context, *Notification) (Expectation, error)) check {
-	return func(ctx context.Context, msg message) (message, Outcome, error) {
-		n, ok := msg.value.(*Notification)
-		if !ok || n.Kind() != Payment || msg.test {
-			return msg, proceed, nil
-		}
-		want, err := fn(ctx, n)
-		switch {
-		case errors.Is(err, ErrUnknownOrder):
-			return msg, OutcomeUnknownOrder, err
-		case err != nil:
-			return msg, OutcomeOrderUnavailable, err
-		}
-		amount, err := n.Amount()
-		if err != nil || amount != want.Amount {
-			return msg, OutcomeUnexpectedAmount, fmt.Errorf("%w: gross_amount differs", ErrExpectation)
-		}
-		// Midtrans leaves the currency out of some bodies; then it is rupiah.
-		if want.Currency != "" && !strings.EqualFold(want.Currency, cmp.Or(n.Currency, "IDR")) {
-			return msg, OutcomeUnexpectedAmount, fmt.Errorf("%w: currency differs", ErrExpectation)
-		}
-		return msg, proceed, nil
-	}
-}
-
-// OutcomeError is what [Middleware.Reconcile] returns for an event that was not
-// handled.
-type OutcomeError struct {
-	Outcome Outcome
-	Err     error // may be nil
-}
-
-func (e *OutcomeError) Error() string {
-	if e.Err == nil {
-		return "midhook: " + e.Outcome.String()
-	}
-	return fmt.Sprintf("midhook: %s: %v", e.Outcome, e.Err)
-}
-
-func (e *OutcomeError) Unwrap() error { return e.Err }
-
-// Reconcile asks the status API about a transaction (by transaction_id or
-// order_id) whose notification did not come, and hands its status to next as if
-// it had: once, whether a notification comes before, after or at the same time.
-// It needs [WithStatusCheck].
-//
-// It returns nil if next succeeded, or the event had been handled; the errors of
-// [StatusClient.Get]; and otherwise an [OutcomeError], such as OutcomeInFlight
-// while a notification of the event is being handled. next gets a POST request
-// with the API's answer for a body, and a context that ends with ctx, and after
-// budget and grace. What next answers goes nowhere, but decides as in
-// [Middleware.Handler].
-func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
-	if m.status == nil {
-		return errors.New("midhook: Reconcile needs WithStatusCheck")
-	}
-	if next == nil {
-		return errors.New("midhook: nil handler")
-	}
-	n, err := m.status.Get(ctx, id)
-	if err != nil {
-		return fmt.Errorf("midhook: reconcile: %w", err)
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(n.Raw()))
-	if err != nil {
-		return fmt.Errorf("midhook: reconcile: %w", err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-
-	now := time.Now()
-	d := &delivery{
-		Middleware: m,
-		w:          bufferedWriter{inner: nowhere{}},
-		r:          r,
-		body:       n.Raw(),
-		values:     context.WithoutCancel(ctx),
-		ctx:        ctx,
-		arrived:    now,
-		deadline:   now.Add(m.budget),
-	}
-	msg := n.message("")
-	d.message.Store(&msg)
-	time.AfterFunc(m.lease/2, d.renew)
-	d.process(func(w http.ResponseWriter, r *http.Request) error {
-		next.ServeHTTP(w, r)
-		return nil
-	})
-	if d.outcome.final() {
-		return nil
-	}
-	return &OutcomeError{d.outcome, d.err}
-}
-
-// nowhere is the client of a delivery that has none.
-type nowhere struct{}
-
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}

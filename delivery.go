@@ -1,0 +1,374 @@
+package midhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// delivery is one request's way through the middleware.
+type delivery struct {
+	*Middleware
+	w        bufferedWriter
+	r        *http.Request
+	values   context.Context // the request's values, without its cancellation
+	ctx      context.Context // the same for a request: a client that hangs up must not undo a payment
+	arrived  time.Time
+	deadline time.Time // of the budget
+	timer    *time.Timer
+
+	body    []byte
+	again   bodyReader              // for the handler to read
+	message atomic.Pointer[message] // nil until the body is read and authentic
+
+	claimed sync.Mutex // held by each use of the claims
+	claims  []Claim    // held: of the event, and of the event that was confirmed instead
+
+	own      bool    // the handler's own answer goes out
+	claiming bool    // it got as far as the store
+	outcome  Outcome // proceed until it is concluded
+	err      error
+	ordered  sync.Mutex // has a late handler's event come after the budget's
+}
+
+// bodyReader is a body that has been read, once more.
+type bodyReader struct{ bytes.Reader }
+
+func (*bodyReader) Close() error { return nil }
+
+// waiting is a context for what may keep a delivery waiting: a store elsewhere,
+// a check, the handler rate. Where nothing does, there is no timer to pay for.
+func (d *delivery) waiting(ctx context.Context, deadline time.Time, cause error) (context.Context, context.CancelFunc) {
+	if _, instant := d.store.(*lruStore); instant && d.limiter == nil && d.checks == nil {
+		return ctx, func() {}
+	}
+	return context.WithDeadlineCause(ctx, deadline, cause)
+}
+
+// arrive starts the budget.
+func (m *Middleware) arrive(w http.ResponseWriter, r *http.Request) *delivery {
+	now := time.Now()
+	values := context.WithoutCancel(r.Context())
+	d := &delivery{
+		Middleware: m,
+		w:          bufferedWriter{inner: w},
+		r:          r,
+		values:     values,
+		ctx:        values,
+		arrived:    now,
+		deadline:   now.Add(m.budget),
+	}
+	if m.detached {
+		d.w.expired = make(chan struct{})
+	}
+	d.timer = time.AfterFunc(m.budget, d.expire)
+	return d
+}
+
+// leave makes sure that the response is not touched after ServeHTTP.
+func (d *delivery) leave() {
+	d.timer.Stop()
+	d.w.close()
+}
+
+// receive reads the body, within the budget and the limit.
+func (d *delivery) receive() (Outcome, error) {
+	if d.r.Method != http.MethodPost {
+		return OutcomeMethodNotAllowed, nil
+	}
+	if d.r.ContentLength > d.maxBodyBytes {
+		return OutcomeBodyTooLarge, nil
+	}
+	if d.r.Body == nil {
+		return proceed, nil
+	}
+	body, err := readBody(d.r, d.maxBodyBytes) // expire ends one that takes too long
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case tooLarge || int64(len(body)) > d.maxBodyBytes:
+		return OutcomeBodyTooLarge, nil
+	case err != nil:
+		return OutcomeBodyIncomplete, err
+	}
+	d.body = body
+	return proceed, nil
+}
+
+// readBody reads little more than limit bytes.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	body := make([]byte, 0, max(0, r.ContentLength)+1)
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case err != nil || int64(len(body)) > limit:
+			return body, err
+		case len(body) == cap(body):
+			body = slices.Grow(body, bytes.MinRead)
+		}
+	}
+}
+
+// open has the gateway tell whether the body is authentic.
+func (d *delivery) open() (Outcome, error) {
+	msg, err := d.gateway.open(d.r.Header, d.body)
+	if err == nil || errors.Is(err, ErrUnconfirmed) {
+		d.message.Store(&msg)
+	}
+	switch {
+	case err == nil && msg.test && !d.handOnTests:
+		return OutcomeTest, nil
+	case err == nil:
+		return proceed, nil
+	case errors.Is(err, ErrUnconfirmed):
+		return OutcomeUnconfirmed, err
+	case errors.Is(err, ErrSignature):
+		return OutcomeForged, err
+	default:
+		return OutcomeMalformed, err
+	}
+}
+
+// acquire claims the event. Nothing runs unclaimed.
+func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	d.claiming = true
+	msg := d.message.Load()
+	claim := Claim{
+		Event:   msg.event,
+		Subject: msg.subject,
+		Stage:   msg.stage,
+		Owner:   rand.Text(),
+		Lease:   d.lease,
+	}
+	state, err := d.store.Acquire(ctx, claim)
+	if err == nil && state == Superseded && d.handOnSuperseded {
+		claim.Stage = 0
+		state, err = d.store.Acquire(ctx, claim)
+	}
+	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
+		d.claims = append(d.claims, claim)
+	}
+	switch {
+	case err != nil:
+		return OutcomeStoreUnavailable, err
+	case state == Acquired:
+		return proceed, nil
+	case state == InFlight:
+		return OutcomeInFlight, nil
+	case state == Done:
+		return OutcomeDuplicate, nil
+	case state == Superseded:
+		return OutcomeSuperseded, nil
+	default:
+		return OutcomeStoreUnavailable, fmt.Errorf("store answered a claim with ClaimState(%d)", int(state))
+	}
+}
+
+// check makes sure that what the message says may be acted upon. What turns out
+// to be another event is claimed, too: its own notification is on its way.
+func (d *delivery) check(ctx context.Context) (Outcome, error) {
+	for _, check := range d.checks {
+		before := d.message.Load()
+		msg, outcome, err := check(ctx, *before)
+		if outcome != proceed {
+			return outcome, err
+		}
+		d.message.Store(&msg)
+		if msg.event != before.event {
+			if outcome, err := d.acquire(ctx); outcome != proceed {
+				return outcome, err
+			}
+		}
+	}
+	return proceed, nil
+}
+
+// admit decides whether a claimed event may go to the handler now.
+func (d *delivery) admit(ctx context.Context) (Outcome, error) {
+	if d.limiter != nil {
+		if err := d.limiter.Wait(ctx); err != nil {
+			return OutcomeRateLimited, err
+		}
+	}
+	if d.w.over() {
+		return OutcomeLateFailed, ErrBudgetExceeded // the retry finds more time than is left
+	}
+	return proceed, nil
+}
+
+// run calls the handler and says what its answer means.
+func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (Outcome, error) {
+	ctx := context.WithValue(d.ctx, messageKey, d.message.Load().value)
+	ctx, cancel := context.WithDeadlineCause(ctx, d.deadline.Add(d.grace), ErrGraceExceeded)
+	defer cancel()
+	r := d.r.WithContext(ctx)
+	d.again.Reset(d.body)
+	r.Body = &d.again
+	r.ContentLength = int64(len(d.body))
+
+	err := handle(&d.w, r)
+
+	status := d.w.written()
+	_, permanent := errors.AsType[*permanentError](err)
+	switch {
+	case permanent:
+		return OutcomeHandledPermanent, err
+	case err != nil:
+		return OutcomeHandlerFailed, err
+	case status == 0 && ctx.Err() != nil:
+		return OutcomeHandlerFailed, context.Cause(ctx) // it gave up
+	case status == 0, status/100 == 2:
+		d.own = true
+		return OutcomeHandled, nil
+	}
+	err = fmt.Errorf("handler answered %d", status)
+	redirected := status == http.StatusMovedPermanently || status == http.StatusFound || status == http.StatusSeeOther
+	d.own = d.passThrough || status < 500 && !redirected
+	if redirected {
+		return OutcomeHandlerRedirected, err
+	}
+	return OutcomeHandlerFailed, err
+}
+
+// settle finishes the claims, or gives them back for a retry.
+func (d *delivery) settle(outcome Outcome) error {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	if len(d.claims) == 0 {
+		return nil
+	}
+	ctx, cancel := d.waiting(d.values, time.Now().Add(storeTimeout), context.DeadlineExceeded)
+	defer cancel()
+	var errs []error
+	for _, claim := range d.claims {
+		if outcome.final() {
+			if err := d.store.Finish(ctx, claim, d.keep); err != nil {
+				errs = append(errs, fmt.Errorf("finishing the claim: %w", err))
+			}
+			continue
+		}
+		err := d.store.Release(ctx, claim)
+		if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
+			errs = append(errs, fmt.Errorf("releasing the claim: %w", err))
+		}
+	}
+	d.claims = nil
+	return errors.Join(errs...)
+}
+
+// abandon settles what a panic or runtime.Goexit leaves behind, and lets it go
+// on up the stack. A late one has nobody above that waits for it, and some
+// recovery middleware says nothing: the stack goes to the log in any case.
+func (d *delivery) abandon() {
+	if d.outcome != proceed {
+		return
+	}
+	v := recover()
+	err := fmt.Errorf("handler panicked: %v", v)
+	if v == nil {
+		err = errors.New("handler called runtime.Goexit")
+	}
+	err = errors.Join(err, d.settle(OutcomeHandlerPanicked))
+	if d.w.over() {
+		d.tellLate(OutcomeLateFailed, err, debug.Stack()...)
+	} else {
+		d.tell(OutcomeHandlerPanicked, 0, err, debug.Stack()...)
+	}
+	if v != nil {
+		panic(v)
+	}
+}
+
+// conclude answers, unless the budget has, and tells of it.
+func (d *delivery) conclude(outcome Outcome, err error) {
+	d.outcome, d.err = outcome, err
+	a := d.answers[outcome]
+	// What is left of a body is not worth reading.
+	a.last = d.r.ProtoMajor == 1 && (outcome == OutcomeBodyTooLarge || outcome == OutcomeBodyIncomplete)
+	inTime := false
+	if d.own {
+		inTime = d.w.commit()
+		a.status = d.w.written()
+	} else {
+		inTime = d.w.answer(a)
+	}
+	switch {
+	case inTime:
+		d.tell(outcome, a.status, err)
+	case outcome == OutcomeHandled || outcome == OutcomeHandledPermanent:
+		d.tellLate(OutcomeLateHandled, err)
+	case d.claiming && err != nil: // else there is nothing more to tell than the budget's event did
+		d.tellLate(OutcomeLateFailed, err)
+	}
+}
+
+// expire answers at the budget, while the request's goroutine is busy.
+func (d *delivery) expire() {
+	d.ordered.Lock()
+	defer d.ordered.Unlock()
+	outcome, reading := OutcomeBudgetExceeded, false
+	if d.message.Load() == nil {
+		outcome, reading = OutcomeBodyIncomplete, true
+	}
+	a := d.answers[outcome]
+	// A proxy must not queue another request behind the handler, or the body.
+	a.last = d.r.ProtoMajor == 1 && (reading || !d.detached)
+	if !d.w.answerNow(a, reading) {
+		return
+	}
+	d.tell(outcome, a.status, ErrBudgetExceeded)
+	if reading {
+		_ = d.r.Body.Close() // where a read has no deadline, this may end it
+		return
+	}
+	time.AfterFunc((d.grace+leaseMargin)/2, d.renew)
+}
+
+// renew keeps the claim of a handler that runs on after the budget, even one
+// that ignores the end of its context: its retry must not run beside it.
+func (d *delivery) renew() {
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	if len(d.claims) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.values, storeTimeout)
+	defer cancel()
+	for _, claim := range d.claims {
+		if state, err := d.store.Acquire(ctx, claim); err == nil && state != Acquired {
+			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
+			return
+		}
+	}
+	time.AfterFunc(d.lease/2, d.renew)
+}
+
+// tell reports one event.
+func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
+	e := Event{Outcome: outcome, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
+	if msg := d.message.Load(); msg != nil {
+		e.Notification, _ = msg.value.(*Notification)
+		e.KeyLabel = msg.keyLabel
+	}
+	d.observation.report(d.values, e, d.r.RemoteAddr, stack)
+}
+
+// tellLate reports what happened after the budget, after the budget's own event.
+func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
+	d.ordered.Lock()
+	defer d.ordered.Unlock()
+	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
+}
