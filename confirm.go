@@ -155,7 +155,7 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 	}
 	msg := n.message("")
 	d.message.Store(&msg)
-	time.AfterFunc(m.lease/2, d.renew)
+	d.renewal.Store(time.AfterFunc(m.lease/2, d.renew))
 	d.process(func(w http.ResponseWriter, r *http.Request) error {
 		next.ServeHTTP(w, r)
 		return nil

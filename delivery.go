@@ -32,6 +32,7 @@ type delivery struct {
 
 	claimed sync.Mutex // held by each use of the claims
 	claims  []Claim    // held: of the event, and of the event that was confirmed instead
+	renewal atomic.Pointer[time.Timer]
 
 	own      bool    // the handler's own answer goes out
 	claiming bool    // it got as far as the store
@@ -266,6 +267,9 @@ func (d *delivery) settle(outcome Outcome) error {
 		}
 	}
 	d.claims = nil
+	if t := d.renewal.Load(); t != nil {
+		t.Stop()
+	}
 	return errors.Join(errs...)
 }
 
@@ -334,7 +338,7 @@ func (d *delivery) expire() {
 		_ = d.r.Body.Close() // where a read has no deadline, this may end it
 		return
 	}
-	time.AfterFunc((d.grace+leaseMargin)/2, d.renew)
+	d.renewal.Store(time.AfterFunc((d.grace+leaseMargin)/2, d.renew))
 }
 
 // renew keeps the claim of a handler that runs on after the budget, even one
@@ -353,7 +357,7 @@ func (d *delivery) renew() {
 			return
 		}
 	}
-	time.AfterFunc(d.lease/2, d.renew)
+	d.renewal.Store(time.AfterFunc(d.lease/2, d.renew))
 }
 
 // tell reports one event.
