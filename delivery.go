@@ -212,7 +212,7 @@ func (d *delivery) admit(ctx context.Context) (Outcome, error) {
 
 // run calls the handler and says what its answer means.
 func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (Outcome, error) {
-	ctx := context.WithValue(d.ctx, messageKey, d.message.Load().value)
+	ctx := context.WithValue(d.ctx, deliveryKey, d)
 	ctx, cancel := context.WithDeadlineCause(ctx, d.deadline.Add(d.grace), ErrGraceExceeded)
 	defer cancel()
 	r := d.r.WithContext(ctx)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -125,18 +126,36 @@ func (e *permanentError) Error() string { return "permanent: " + e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
 // contextKey is the type of the key under which a handler's context carries its
-// notification.
+// delivery.
 type contextKey struct{ name string }
 
 func (k *contextKey) String() string { return "midhook " + k.name }
 
-var messageKey = &contextKey{"message"}
+var deliveryKey = &contextKey{"delivery"}
 
 // FromContext returns the notification that a handler under [Middleware] is to
 // handle.
 func FromContext(ctx context.Context) (*Notification, bool) {
-	n, ok := ctx.Value(messageKey).(*Notification)
+	d, ok := ctx.Value(deliveryKey).(*delivery)
+	if !ok {
+		return nil, false
+	}
+	n, ok := d.message.Load().value.(*Notification)
 	return n, ok
+}
+
+// ClaimsFromContext returns the claims under which a handler runs: one, or two
+// where [WithStatusCheck] has confirmed another event than was notified. It is for
+// a [Store] that can finish them in the transaction that has the handler's
+// effects. It returns nil outside of a running handler.
+func ClaimsFromContext(ctx context.Context) []Claim {
+	d, ok := ctx.Value(deliveryKey).(*delivery)
+	if !ok {
+		return nil
+	}
+	d.claimed.Lock()
+	defer d.claimed.Unlock()
+	return slices.Clone(d.claims)
 }
 
 // serve is the life of a delivery, from the socket to the handler and back.
