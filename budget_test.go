@@ -286,6 +286,7 @@ func TestStorm(t *testing.T) {
 				ok.Add(1)
 			case res.StatusCode == 503 && res.body == "still being handled\n":
 				late.Add(1)
+			case res.StatusCode == 408: // on a busy machine, before the body was read
 			default:
 				t.Errorf("torn: %d %q", res.StatusCode, res.body)
 			}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/maphash"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,10 +70,12 @@ type Store interface {
 var errStoreFull = errors.New("store is full of claims in flight")
 
 // NewLRUStore returns a [Store] in this process's memory that remembers the
-// size most recent events (at most 320 bytes each). It forgets everything when
-// the process ends, and other processes do not see it: merchants who run several
-// need a shared one. It never forgets a claim in flight; when there are size of
-// them, Acquire fails. It runs no goroutine and no timer.
+// size events that were used last, in about 300 bytes each when it has just
+// filled up and about 410 after long use. It forgets everything when the process
+// ends, and other processes do not see it: merchants who run several need a
+// shared one. It never forgets a claim in flight; when there are size of them,
+// Acquire fails, unless the lease of one has passed. It runs no goroutine and no
+// timer.
 //
 // A size below 1 is refused by [New], and fails every Acquire.
 func NewLRUStore(size int) Store {
@@ -142,7 +145,7 @@ func (s *lruStore) Acquire(ctx context.Context, c Claim) (ClaimState, error) {
 	case !exists && !s.makeRoom(now):
 		return 0, errStoreFull
 	}
-	s.claims[event] = inFlight{owner: c.Owner, expires: now + c.Lease}
+	s.claims[event] = inFlight{owner: c.Owner, expires: after(now, c.Lease)}
 	return Acquired, nil
 }
 
@@ -154,19 +157,22 @@ func (s *lruStore) superseded(c Claim, now time.Duration) bool {
 	return ok && now < r.expires && c.Stage < r.stage
 }
 
-// makeRoom forgets the oldest event that is not in flight.
+// makeRoom forgets the oldest event that is not in flight, or a claim that was
+// abandoned.
 func (s *lruStore) makeRoom(now time.Duration) bool {
-	if len(s.claims) >= s.size {
-		for event, held := range s.claims {
-			if now >= held.expires {
-				delete(s.claims, event)
-			}
+	if len(s.claims)+s.done.Len() < s.size {
+		return true
+	}
+	if _, _, forgotten := s.done.RemoveOldest(); forgotten {
+		return true
+	}
+	for event, held := range s.claims {
+		if now >= held.expires {
+			delete(s.claims, event)
+			return true
 		}
 	}
-	if len(s.claims)+s.done.Len() >= s.size {
-		s.done.RemoveOldest()
-	}
-	return len(s.claims) < s.size
+	return false
 }
 
 func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) error {
@@ -184,7 +190,7 @@ func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) erro
 		return ErrNotOwner
 	}
 	delete(s.claims, event)
-	s.done.Add(event, handled{owner: owner, expires: now + keep})
+	s.done.Add(event, handled{owner: owner, expires: after(now, keep)})
 	if c.Stage > 0 && c.Subject != "" {
 		s.reach(s.key(c.Subject), c.Stage, now, keep)
 	}
@@ -194,10 +200,10 @@ func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) erro
 // reach remembers the highest stage of a subject.
 func (s *lruStore) reach(subject lruKey, stage int, now, keep time.Duration) {
 	if r, ok := s.stages.Get(subject); ok && now < r.expires {
-		r.stage, r.expires = max(r.stage, stage), max(r.expires, now+keep)
+		r.stage, r.expires = max(r.stage, stage), max(r.expires, after(now, keep))
 		return
 	}
-	s.stages.Add(subject, &reached{stage: stage, expires: now + keep})
+	s.stages.Add(subject, &reached{stage: stage, expires: after(now, keep)})
 }
 
 func (s *lruStore) Release(ctx context.Context, c Claim) error {
@@ -212,6 +218,11 @@ func (s *lruStore) Release(ctx context.Context, c Claim) error {
 	}
 	delete(s.claims, event)
 	return nil
+}
+
+// after is now+d, for a d that may mean for ever.
+func after(now, d time.Duration) time.Duration {
+	return now + min(d, math.MaxInt64-now)
 }
 
 func (s *lruStore) usable(ctx context.Context) error {
@@ -240,16 +251,24 @@ func (n *Notification) IdempotencyKey() string {
 	refunds := n.Refunds
 	if len(refunds) > 1 {
 		refunds = slices.SortedFunc(slices.Values(refunds), func(a, b Refund) int {
-			return cmp.Or(cmp.Compare(a.name(), b.name()), cmp.Compare(a.RefundAmount, b.RefundAmount))
+			return slices.Compare(a.fingerprint(), b.fingerprint())
 		})
 	}
 	for _, r := range refunds {
-		parts = append(parts, r.name(), r.RefundAmount, strconv.FormatBool(r.BankConfirmedAt != ""))
+		parts = append(parts, r.fingerprint()...)
 	}
 	return digest(parts...)
 }
 
-func (r Refund) name() string { return cmp.Or(r.RefundKey, r.RefundChargebackID) }
+// fingerprint is what tells a refund from another, and from itself before the
+// bank confirmed it.
+func (r Refund) fingerprint() []string {
+	return []string{
+		cmp.Or(r.RefundKey, r.RefundChargebackID, r.RefundChargebackUUID),
+		r.RefundAmount,
+		strconv.FormatBool(r.BankConfirmedAt != ""),
+	}
+}
 
 // subject names what the events of one transaction have in common. It is not
 // the order alone: an order has a second transaction when the first was denied,

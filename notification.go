@@ -236,9 +236,10 @@ func malformed(err error) error {
 	}
 }
 
-// checkSigned checks the shapes of the signed fields. The signature has no
-// separators between them: without this, "A|201|20050000.00" could be passed
-// off as "A201|200|50000.00" with digits moved at will.
+// checkSigned checks the shapes of the signed fields, between which the
+// signature has no separators. The shapes leave few ways to cut the same text
+// otherwise, but not none: A, 201, 20050000.00 is signed like A201, 200,
+// 50000.00. Only the merchant's own record of the order, or the status API, tells.
 func (n *Notification) checkSigned() error {
 	missing := func(field string) error {
 		return fmt.Errorf("%w: %s must be a non-empty string", ErrMalformed, field)
@@ -307,11 +308,11 @@ func (n *Notification) overclaims() bool {
 }
 
 func (n *Notification) is(s TransactionStatus) bool {
-	return strings.EqualFold(string(n.TransactionStatus), string(s))
+	return strings.ToLower(string(n.TransactionStatus)) == string(s)
 }
 
 func (n *Notification) fraud(s FraudStatus) bool {
-	return strings.EqualFold(string(n.FraudStatus), string(s))
+	return strings.ToLower(string(n.FraudStatus)) == string(s)
 }
 
 func (n *Notification) fraudAccepted() bool {

@@ -183,8 +183,15 @@ func (n *Notification) LogValue() slog.Value {
 	return slog.GroupValue(n.summary()...)
 }
 
-// Format prints what LogValue shows, whatever the verb: %+v and %#v too.
-func (n Notification) Format(f fmt.State, _ rune) { fmt.Fprint(f, n.summary()) }
+// Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
+func (n Notification) Format(f fmt.State, _ rune) {
+	for i, a := range n.summary() {
+		if i > 0 {
+			fmt.Fprint(f, " ")
+		}
+		fmt.Fprintf(f, "%s=%q", a.Key, a.Value)
+	}
+}
 
 // MarshalJSON gives what LogValue shows. To store a notification, store
 // [Notification.Raw], which Parse reads again.

@@ -27,7 +27,7 @@ for module in $modules; do
 			continue
 		fi
 		for target in $(grep '^Fuzz' <<<"$list"); do
-			check go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" "$package"
+			check go test -run '^$' -fuzz "^$target\$" -fuzztime "$fuzztime" -fuzzminimizetime 1s "$package"
 		done
 	done
 done
