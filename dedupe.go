@@ -87,7 +87,7 @@ func NewLRUStore(size int) Store {
 	}
 	// The error is for a size below 1, of which Acquire speaks.
 	s.done, _ = simplelru.NewLRU[lruKey, handled](max(1, size), nil)
-	s.stages, _ = simplelru.NewLRU[lruKey, *reached](max(1, size), nil)
+	s.stages, _ = simplelru.NewLRU[lruKey, reached](max(1, size), nil)
 	return s
 }
 
@@ -99,7 +99,7 @@ type lruStore struct {
 	mu     sync.Mutex
 	claims map[lruKey]inFlight
 	done   *simplelru.LRU[lruKey, handled]
-	stages *simplelru.LRU[lruKey, *reached] // by subject
+	stages *simplelru.LRU[lruKey, reached] // by subject
 }
 
 // lruKey is 128 bits of hash under seeds nobody knows: as good as the key
@@ -200,10 +200,9 @@ func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) erro
 // reach remembers the highest stage of a subject.
 func (s *lruStore) reach(subject lruKey, stage int, now, keep time.Duration) {
 	if r, ok := s.stages.Get(subject); ok && now < r.expires {
-		r.stage, r.expires = max(r.stage, stage), max(r.expires, after(now, keep))
-		return
+		stage = max(stage, r.stage)
 	}
-	s.stages.Add(subject, &reached{stage: stage, expires: after(now, keep)})
+	s.stages.Add(subject, reached{stage: stage, expires: after(now, keep)})
 }
 
 func (s *lruStore) Release(ctx context.Context, c Claim) error {

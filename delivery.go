@@ -27,8 +27,9 @@ type delivery struct {
 	timer    *time.Timer
 
 	body    []byte
-	again   bodyReader              // for the handler to read
-	message atomic.Pointer[message] // nil until the body is read and authentic
+	again   bodyReader // for the handler to read
+	opened  message
+	message atomic.Pointer[message] // nil until the body is read and authentic; opened, or what was confirmed
 
 	claimed sync.Mutex // held by each use of the claims
 	claims  []Claim    // held: of the event, and of the event that was confirmed instead
@@ -123,12 +124,13 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 
 // open has the gateway tell whether the body is authentic.
 func (d *delivery) open() (Outcome, error) {
-	msg, err := d.gateway.open(d.r.Header, d.body)
+	var err error
+	d.opened, err = d.gateway.open(d.r.Header, d.body)
 	if err == nil || errors.Is(err, ErrUnconfirmed) {
-		d.message.Store(&msg)
+		d.message.Store(&d.opened)
 	}
 	switch {
-	case err == nil && msg.test && !d.handOnTests:
+	case err == nil && d.opened.test && !d.handOnTests:
 		return OutcomeTest, nil
 	case err == nil:
 		return proceed, nil
@@ -179,7 +181,7 @@ func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 }
 
 // check makes sure that what the message says may be acted upon. What turns out
-// to be another event is claimed, too: its own notification is on its way.
+// to be another event is claimed, too.
 func (d *delivery) check(ctx context.Context) (Outcome, error) {
 	for _, check := range d.checks {
 		before := d.message.Load()
@@ -188,7 +190,7 @@ func (d *delivery) check(ctx context.Context) (Outcome, error) {
 			return outcome, err
 		}
 		d.message.Store(&msg)
-		if msg.event != before.event {
+		if msg.event != before.event { // its own notification is on its way
 			if outcome, err := d.acquire(ctx); outcome != proceed {
 				return outcome, err
 			}
