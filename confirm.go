@@ -27,16 +27,39 @@ func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outco
 	if !ok || n.Kind() != Payment || n.confirmed || msg.test {
 		return msg, proceed, nil
 	}
-	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
+	snap := n.PaymentType == "dana"
+	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), snap)
 	if err != nil {
 		return msg, OutcomeStatusUnavailable, err
 	}
 	if err := now.contradicts(n); err != nil {
 		return msg, OutcomeContradicted, err
 	}
-	now.OrderID = n.OrderID
+	if now.OrderID != n.OrderID {
+		if outcome, err := c.ownedBy(ctx, now, n.OrderID, snap); outcome != proceed {
+			return msg, outcome, err
+		}
+		now.OrderID = n.OrderID
+	}
 	now.notified = n
 	return now.message(msg.keyLabel), proceed, nil
+}
+
+// ownedBy asks whether a transaction belongs to an order, where the API does not
+// say so: with the transaction of an order that is paid and a leaked body of one
+// that is not, the latter could be passed off as paid. Another transaction of a
+// paid order is no contradiction: a reusable payment link has many.
+func (c *StatusClient) ownedBy(ctx context.Context, n *Notification, orderID string, snap bool) (Outcome, error) {
+	own, err := c.get(ctx, orderID, snap)
+	switch {
+	case errors.Is(err, ErrTransactionNotFound):
+		return proceed, nil // it has no other one
+	case err != nil:
+		return OutcomeStatusUnavailable, err
+	case own.TransactionID != n.TransactionID && !own.Paid():
+		return OutcomeContradicted, fmt.Errorf("%w: the transaction is another order's", ErrUnconfirmed)
+	}
+	return proceed, nil
 }
 
 // contradicts compares what the API says of a transaction with what was
@@ -117,7 +140,8 @@ func (e *OutcomeError) Unwrap() error { return e.Err }
 // Reconcile asks the status API about a transaction (by transaction_id or
 // order_id) whose notification did not come, and hands its status to next as if
 // it had: once, whether a notification comes before, after or at the same time.
-// It needs [WithStatusCheck].
+// It needs [WithStatusCheck]. Ask by order_id where the customer may have paid by
+// DANA or by a virtual account of Danamon, BSI, Seabank or Saqu.
 //
 // It returns nil if next succeeded, or the event had been handled; the errors of
 // [StatusClient.Get]; and otherwise an [OutcomeError], such as OutcomeInFlight
@@ -135,6 +159,9 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 	n, err := m.status.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("midhook: reconcile: %w", err)
+	}
+	if n.OrderID == n.TransactionID {
+		return fmt.Errorf("midhook: reconcile: %w: the status API tells the order of this transaction only to who asks by order_id", ErrUnknownOrder)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(n.Raw()))
 	if err != nil {

@@ -84,7 +84,7 @@ func TestLRUStore(t *testing.T) {
 			s.acquire(midhook.InFlight, claim("b", "E", 40))
 			time.Sleep(storeLease - 1)
 			s.acquire(midhook.InFlight, claim("b", "E", 40))
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			s.acquire(midhook.Acquired, claim("b", "E", 40))
 			s.acquire(midhook.InFlight, claim("a", "E", 40))
 		}},
@@ -119,7 +119,7 @@ func TestLRUStore(t *testing.T) {
 			s.acquire(midhook.Acquired, claim("a", "E", 40))
 			time.Sleep(storeLease - 1)
 			s.acquire(midhook.InFlight, claim("b", "E", 40))
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			s.acquire(midhook.Acquired, claim("b", "E", 40))
 		}},
 		{"the same owner renews even after its lease, if nobody took the claim over", func(s storeScript) {
@@ -199,7 +199,7 @@ func TestLRUStore(t *testing.T) {
 			s.handle(claim("a", "E", 40))
 			time.Sleep(storeKeep - 1)
 			s.acquire(midhook.Done, claim("b", "E", 40))
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			s.acquire(midhook.Acquired, claim("b", "E", 40))
 			s.finish(midhook.ErrNotOwner, claim("a", "E", 40)) // it is another's now
 			s.finish(nil, claim("b", "E", 40))
@@ -323,7 +323,7 @@ func TestLRUStoreStages(t *testing.T) {
 			s.handle(claim("a", "settlement", 40))
 			time.Sleep(storeKeep - 1)
 			s.acquire(midhook.Superseded, claim("b", "pending", 10))
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			s.handle(claim("b", "pending", 10))
 			s.handle(claim("b", "authorize", 20)) // the highest is now the new one
 		}},

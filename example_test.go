@@ -1,12 +1,14 @@
 package midhook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
@@ -156,5 +158,144 @@ func ExampleMiddleware_Handler_trailingSlash() {
 	// 200
 	// 404
 	// received A-2
+	// 200
+}
+
+// A signature is not enough: what Midtrans' status API answers about a cancelled
+// transaction is signed as a payment is. Whoever has seen that answer can edit it.
+func ExampleWithStatusCheck() {
+	api := midhooktest.NewStatusServer("SB-Mid-server-test") // stands in for Midtrans' own
+	defer api.Close()
+	api.Put(midhooktest.Sample("cancel", midhooktest.Order("A-1")))
+	client := api.Client() // midhook.NewStatusClient(os.Getenv("MIDTRANS_SERVER_KEY"))
+
+	answer, err := client.Get(context.Background(), "A-1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	forged := bytes.Replace(answer.Raw(), []byte(`"cancel"`), []byte(`"settlement"`), 1)
+
+	receive := func(opts ...midhook.Option) {
+		hook, err := midhook.New("SB-Mid-server-test", append(opts, midhook.WithLogger(discard))...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+			fmt.Println("paid:", n.Paid())
+			return nil
+		})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(forged)))
+		fmt.Print(w.Code, " ", w.Body)
+	}
+	receive()
+	receive(midhook.WithStatusCheck(client))
+	// Output:
+	// paid: true
+	// 200 handled
+	// 403 notification claims more than was signed or confirmed
+}
+
+// What an order costs is the merchant's own record: the total that it asked
+// Midtrans for, with the fee that it adds for a payment method.
+func ExampleWithExpectation() {
+	type order struct{ price, fee int64 } // in hundredths of a rupiah
+	orders := map[string]order{
+		"A-1": {price: 150_000_00, fee: 4_600_00},
+	}
+	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(discard),
+		midhook.WithExpectation(func(_ context.Context, n *midhook.Notification) (midhook.Expectation, error) {
+			o, ok := orders[n.OrderID]
+			if !ok {
+				return midhook.Expectation{}, midhook.ErrUnknownOrder
+			}
+			return midhook.Expectation{Amount: o.price + o.fee, Currency: "IDR"}, nil
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		fmt.Println("ship order", n.OrderID)
+		return nil
+	})
+
+	for _, paid := range []struct{ order, amount string }{
+		{"A-1", "1.00"}, // a customer who has set a price of his own
+		{"A-1", "150000.00"},
+		{"A-1", "154600.00"},
+		{"A-2", "154600.00"},
+	} {
+		n := midhooktest.Sample("gopay", midhooktest.Order(paid.order), midhooktest.Amount(paid.amount))
+		fmt.Println(paid.order, paid.amount, deliver(h, "/", n, "SB-Mid-server-test"))
+	}
+	// Output:
+	// A-1 1.00 409
+	// A-1 150000.00 409
+	// ship order A-1
+	// A-1 154600.00 200
+	// A-2 154600.00 404
+}
+
+// Not every notification comes. Ask, now and then, about the orders that have
+// been pending for more than an hour.
+func ExampleMiddleware_Reconcile() {
+	api := midhooktest.NewStatusServer("SB-Mid-server-test") // stands in for Midtrans' own
+	defer api.Close()
+	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(discard),
+		midhook.WithStatusCheck(api.Client())) // midhook.NewStatusClient(os.Getenv("MIDTRANS_SERVER_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	noon := time.Date(2026, time.November, 2, 12, 0, 0, 0, time.UTC)
+	type order struct {
+		id     string
+		placed time.Time
+		paid   bool
+	}
+	orders := []*order{
+		{id: "A-1", placed: noon.Add(-2 * time.Hour)},
+		{id: "A-2", placed: noon.Add(-90 * time.Minute)},
+		{id: "A-3", placed: noon.Add(-10 * time.Minute)},
+	}
+	// The same handler for what is notified and for what is asked for.
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := midhook.FromContext(r.Context())
+		for _, o := range orders {
+			if o.id == n.OrderID && n.Paid() {
+				o.paid = true
+				fmt.Println("ship order", o.id)
+			}
+		}
+	})
+
+	reconcile := func(ctx context.Context, ticks <-chan time.Time) {
+		for now := range ticks {
+			for _, o := range orders {
+				if o.paid || now.Sub(o.placed) < time.Hour {
+					continue
+				}
+				switch err := hook.Reconcile(ctx, o.id, handler); {
+				case errors.Is(err, midhook.ErrTransactionNotFound):
+					fmt.Println("order", o.id, "waits for its customer to choose a payment method")
+				case err != nil:
+					fmt.Println("order", o.id, "next time:", err)
+				}
+			}
+		}
+	}
+
+	paid := midhooktest.Sample("gopay", midhooktest.Order("A-1"))
+	api.Put(paid)                    // and its notification went astray
+	ticks := make(chan time.Time, 1) // time.Tick(10 * time.Minute)
+	ticks <- noon
+	close(ticks)
+	reconcile(context.Background(), ticks)
+
+	// The notification comes after all.
+	fmt.Println(deliver(hook.Handler(handler), "/", paid, "SB-Mid-server-test"))
+	// Output:
+	// ship order A-1
+	// order A-2 waits for its customer to choose a payment method
 	// 200
 }

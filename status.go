@@ -150,8 +150,10 @@ func WithRate(limiter *rate.Limiter) StatusOption {
 // [ErrStatusUnavailable]; none holds the key.
 //
 // For an order_id that has had several transactions, Midtrans answers with one
-// of them. A DANA transaction is found only by a request of its own kind, which
-// Get makes when the usual one finds nothing.
+// of them. Of a payment by DANA, or to a virtual account of Danamon, BSI, Seabank
+// or Saqu, it does not say the order: asked for by transaction_id, that is the
+// OrderID, too. A DANA transaction is found only by a request of its own kind,
+// which Get makes when the usual one finds nothing.
 func (c *StatusClient) Get(ctx context.Context, id string) (*Notification, error) {
 	n, err := c.get(ctx, id, false)
 	if errors.Is(err, ErrTransactionNotFound) {

@@ -310,6 +310,32 @@ func TestTampering(t *testing.T) {
 	}
 }
 
+// Where the API's answer has no order_id of its own, a paid transaction does not
+// pay another order; a payment link's second transaction is no other order's.
+func TestTransactionOfAnotherOrder(t *testing.T) {
+	for _, sample := range []string{"dana", "bsi-va", "danamon-va"} {
+		paid := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"))
+		cancelled := midhooktest.Sample(sample, midhooktest.Order("other"), midhooktest.Transaction("tx-other"), midhooktest.Status("200", "cancel"))
+		forged := midhooktest.Sample(sample, midhooktest.Order("other"), midhooktest.Transaction("tx-paid"))
+		s := newStatusServer(t)
+		s.Put(paid)
+		s.Put(cancelled)
+		deliver, got, rec := confirmed(t, s)
+		assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
+		assert.ErrorIs(t, rec.last().Err, midhook.ErrUnconfirmed)
+		assert.Empty(t, *got)
+		assert.Equal(t, 200, deliver(midhooktest.Body(paid, testKey)).Code)
+
+		second := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-second"))
+		s.Put(second) // GET by order_id has this one now
+		third := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"), midhooktest.Status("200", "refund"))
+		s.Put(third)
+		s.Put(second)
+		assert.Equal(t, 200, deliver(midhooktest.Body(third, testKey)).Code)
+		assert.Len(t, *got, 2)
+	}
+}
+
 // The API's failures and the answers; each gives the claim back.
 func TestStatusCheckFails(t *testing.T) {
 	for trouble, want := range map[midhooktest.Trouble]struct {
@@ -539,6 +565,24 @@ func TestReconcile(t *testing.T) {
 	assert.Error(t, hook.Reconcile(t.Context(), "A-1", nil))
 	plain, _ := newHook(t)
 	assert.ErrorContains(t, plain.Reconcile(t.Context(), "A-1", next), "WithStatusCheck")
+}
+
+// Where the API does not tell the order of a transaction, reconciliation by
+// transaction_id is refused: it would be another event than the notification's.
+func TestReconcileByTransaction(t *testing.T) {
+	for _, sample := range []string{"dana", "bsi-va"} {
+		s := newStatusServer(t)
+		n := midhooktest.Sample(sample)
+		s.Put(n)
+		hook, _ := newHook(t, midhook.WithStatusCheck(s.Client()))
+		next := &counter{}
+		assert.ErrorIs(t, hook.Reconcile(t.Context(), n.TransactionID, next), midhook.ErrUnknownOrder)
+		assert.NoError(t, hook.Reconcile(t.Context(), n.OrderID, next))
+		w := httptest.NewRecorder()
+		hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(n, testKey))
+		assert.Equal(t, "already handled\n", w.Body.String())
+		assert.Equal(t, int64(1), next.runs.Load())
+	}
 }
 
 // Expectation, panic, a context that ends: as for a notification.

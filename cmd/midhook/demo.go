@@ -58,17 +58,36 @@ func runDemo(ctx context.Context, serveAddr string, w io.Writer, logger *slog.Lo
 	return asExpected, serve(ctx, l, w, logger)
 }
 
-// play sends the scenes to a merchant of their own, prints what came of each
-// step, and reports whether all was as expected.
+// play plays the scenes, prints what came of each step, and reports whether all
+// was as expected.
 func play(ctx context.Context, scenes []scene, w io.Writer, logger *slog.Logger) (asExpected bool, err error) {
+	fmt.Fprintf(w, `Each part has an example merchant on this machine, with midhook in front of its handler.
+Each row is one request to it, sent as Midtrans would, or as someone who pretends to be Midtrans.
+One that begins with - is about the same order as the row above it.
+An answer of 2xx tells Midtrans not to send it again; after most others it retries, for hours.
+Here midhook answers within %v, so that the demo is quick; the default is %v.
+`, demoBudget, defaultBudget)
+	t := newTable(w, scenes)
+	for _, s := range scenes {
+		if err := s.play(ctx, t, logger); err != nil {
+			return false, err
+		}
+	}
+	return t.end(), nil
+}
+
+// play sends the scene's steps to a merchant of its own.
+func (s scene) play(ctx context.Context, t *table, logger *slog.Logger) (err error) {
+	protection, stop := s.protection()
+	defer stop()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return false, err
+		return err
 	}
 	events := make(chan midhook.Event, 16)
-	m, err := openMerchant(l, demoBudget, logger, func(_ context.Context, e midhook.Event) { events <- e })
+	m, err := openMerchant(l, demoBudget, logger, func(_ context.Context, e midhook.Event) { events <- e }, protection...)
 	if err != nil {
-		return false, errors.Join(err, l.Close())
+		return errors.Join(err, l.Close())
 	}
 	client := &http.Client{
 		Transport: &http.Transport{}, // without the proxy of the environment
@@ -82,23 +101,38 @@ func play(ctx context.Context, scenes []scene, w io.Writer, logger *slog.Logger)
 		err = errors.Join(err, m.close())
 	}()
 
-	fmt.Fprintf(w, `An example merchant listens on %s, with midhook in front of its handler.
-Each row is one request to it, sent as Midtrans would, or as someone who pretends to be Midtrans.
-An answer of 2xx tells Midtrans not to send it again; after most others it retries, for hours.
-Here midhook answers within %v, so that the demo is quick; the default is %v.
-`, m.url, demoBudget, defaultBudget)
-	t := newTable(w, scenes)
-	for _, scene := range scenes {
-		t.heading(scene.title)
-		for _, s := range scene.steps {
-			got, err := deliver(ctx, s, m, client, events)
-			if err != nil {
-				return false, fmt.Errorf("%s: %w", s.sent, err)
-			}
-			t.row(s, got)
+	t.heading(s.title, s.about)
+	for _, step := range s.steps {
+		got, err := deliver(ctx, step, m, client, events)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.sent, err)
 		}
+		t.row(step, got)
 	}
-	return t.end(), nil
+	return nil
+}
+
+// protection is what the scene's merchant has midhook check beyond the
+// signature. Call stop when the merchant is closed.
+func (s scene) protection() (options []midhook.Option, stop func()) {
+	stop = func() {}
+	if s.truth != nil {
+		api := midhooktest.NewStatusServer(serverKey)
+		for _, n := range s.truth {
+			api.Put(n)
+		}
+		options, stop = append(options, midhook.WithStatusCheck(api.Client())), api.Close
+	}
+	if s.costs != nil {
+		options = append(options, midhook.WithExpectation(func(_ context.Context, n *midhook.Notification) (midhook.Expectation, error) {
+			want, ok := s.costs[n.OrderID]
+			if !ok {
+				return want, midhook.ErrUnknownOrder
+			}
+			return want, nil
+		}))
+	}
+	return options, stop
 }
 
 // result is what came of a step.
@@ -191,8 +225,8 @@ func handler(ran string) string {
 	return "ran: " + ran
 }
 
-func (t *table) heading(title string) {
-	fmt.Fprintf(t.w, "\n%s\n", title)
+func (t *table) heading(title, about string) {
+	fmt.Fprintf(t.w, "\n%s\n%s", title, about)
 	t.line(" ", "sent", "answer", "handler", "why")
 }
 

@@ -109,7 +109,7 @@ func TestDemo(t *testing.T) {
 	}
 	rows := 0
 	for _, scene := range scenario() {
-		if !strings.Contains(stdout, scene.title) {
+		if !strings.Contains(stdout, "\n\n"+scene.title+"\n"+scene.about+"  sent ") {
 			t.Errorf("no heading %q", scene.title)
 		}
 		for _, s := range scene.steps {
@@ -156,7 +156,7 @@ func TestDemoMarksWhatIsNotAsExpected(t *testing.T) {
 			wrong := paid("wrong", "qris")
 			spoil(&wrong)
 			var out bytes.Buffer
-			asExpected, err := play(t.Context(), []scene{{"SCENE", []step{right, wrong}}}, &out, slog.New(slog.DiscardHandler))
+			asExpected, err := play(t.Context(), []scene{{title: "SCENE", steps: []step{right, wrong}}}, &out, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,6 +176,76 @@ func TestDemoMarksWhatIsNotAsExpected(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+}
+
+// What the protected merchants refuse, and that their handlers run for what is
+// true, is due to the protection: without it the demo fails.
+func TestDemoNeedsItsProtection(t *testing.T) {
+	unprotected := 0
+	for _, s := range scenario() {
+		for name, weaken := range map[string]func(*scene) bool{
+			"WithStatusCheck": func(s *scene) bool { had := s.truth != nil; s.truth = nil; return had && s.costs == nil },
+			"WithExpectation": func(s *scene) bool { had := s.costs != nil; s.costs = nil; return had },
+		} {
+			weak := s
+			if !weaken(&weak) {
+				continue
+			}
+			unprotected++
+			t.Run(s.title+" without "+name, func(t *testing.T) {
+				var out bytes.Buffer
+				asExpected, err := play(t.Context(), []scene{weak}, &out, slog.New(slog.DiscardHandler))
+				if err != nil || asExpected {
+					t.Errorf("all as expected: %v, %v\n%s", asExpected, err, &out)
+				}
+			})
+		}
+	}
+	if unprotected != 2 {
+		t.Errorf("%d protections were taken away", unprotected)
+	}
+}
+
+// The forger makes nothing but the edit: the rest of the body is, byte for byte,
+// what the status API answers about the cancelled order. And it is no forgery by
+// its signature.
+func TestForgeryIsTheStatusAPIsAnswer(t *testing.T) {
+	forgeries := 0
+	for _, s := range scenario() {
+		for i, step := range s.steps {
+			if step.edit != [2]string{`"cancel"`, `"settlement"`} {
+				continue
+			}
+			forgeries++
+			api := midhooktest.NewStatusServer(serverKey)
+			defer api.Close()
+			cancelled := s.steps[i-1] // what the merchant was told of the order
+			api.Put(midhooktest.Sample(cancelled.sample, cancelled.tweaks...))
+			n, err := api.Client().Get(t.Context(), "order-9")
+			if err != nil || n.TransactionStatus != midhook.StatusCancel {
+				t.Fatalf("the status API: %v", err)
+			}
+
+			r, err := step.request(t.Context(), "http://127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := strings.Replace(string(n.Raw()), `"cancel"`, `"settlement"`, 1); string(body) != want {
+				t.Errorf("the forgery is\n%s\nwant\n%s", body, want)
+			}
+			forged, err := midhook.Parse(body)
+			if err != nil || midhook.Verify(forged, serverKey) != nil || !forged.Paid() {
+				t.Errorf("it does not pass for a payment: %s", body)
+			}
+		}
+	}
+	if forgeries != 2 {
+		t.Errorf("%d forgeries: one merchant is to be deceived, and one is not", forgeries)
+	}
 }
 
 // In this process, for the race detector.

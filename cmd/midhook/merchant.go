@@ -31,14 +31,15 @@ type merchant struct {
 	did    string          // what the handler did last, in words
 }
 
-// openMerchant serves on l until close.
-func openMerchant(l net.Listener, budget time.Duration, logger *slog.Logger, observer func(context.Context, midhook.Event)) (*merchant, error) {
-	hook, err := midhook.New(serverKey,
+// openMerchant serves on l until close. protection is what midhook is to check
+// beyond the signature.
+func openMerchant(l net.Listener, budget time.Duration, logger *slog.Logger, observer func(context.Context, midhook.Event), protection ...midhook.Option) (*merchant, error) {
+	hook, err := midhook.New(serverKey, append(protection,
 		midhook.WithServerKey("old", oldKey),
 		midhook.WithBudget(budget),
 		midhook.WithLogger(logger),
 		midhook.WithObserver(observer),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +96,17 @@ func (m *merchant) notified(_ context.Context, n *midhook.Notification) error {
 	case n.Kind() == midhook.PayAccount:
 		m.did = "account unlinked"
 	case n.Paid():
-		m.did = "order paid"
+		m.did = fmt.Sprintf("paid (%s)", n.TransactionStatus)
 		m.paid[n.OrderID] = true
 	case n.FraudStatus == midhook.FraudChallenge:
-		m.did = "order on hold"
+		m.did = "on hold"
 	case n.TransactionStatus == midhook.StatusPartialRefund:
 		m.did = "refunded " + n.RefundAmount
 	case n.TransactionStatus == midhook.StatusDeny && m.paid[n.OrderID]:
 		m.did = "payment undone"
 		delete(m.paid, n.OrderID)
 	default:
-		m.did = "order not paid"
+		m.did = "not paid"
 	}
 	return nil
 }
