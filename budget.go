@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"runtime"
@@ -204,21 +205,23 @@ func (b *bufferedWriter) answer(a answer) bool {
 }
 
 // answerNow is answer while ServeHTTP is busy: the response leaves at once if
-// the server can flush, else when ServeHTTP returns. A read of the body that is
-// still going on ends, if the server can do that.
-func (b *bufferedWriter) answerNow(a answer, reading bool) bool {
+// the server can flush, else when ServeHTTP returns. reading is the body if it is
+// still being read: that ends, if the server can do it.
+func (b *bufferedWriter) answerNow(a answer, reading io.Closer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.send(a) {
+	if b.answered {
 		return false
 	}
+	if b.expired != nil {
+		defer close(b.expired)
+	}
+	b.send(a)
 	server := http.NewResponseController(b.inner)
 	_ = server.Flush()
-	if reading {
+	if reading != nil {
 		_ = server.SetReadDeadline(time.Now())
-	}
-	if b.expired != nil {
-		close(b.expired)
+		_ = reading.Close()
 	}
 	return true
 }

@@ -469,3 +469,61 @@ func TestBudgetAnswerHasOuterHeaders(t *testing.T) {
 		time.Sleep(time.Minute) // for the handler to end
 	})
 }
+
+// flusher panics when it is flushed, as wrappers do around what cannot flush.
+type flusher struct{ http.ResponseWriter }
+
+func (flusher) Flush() { panic("not a Flusher") }
+
+// On a timer's goroutine no server recovers a panic: neither a response writer
+// nor a store may end the process there.
+func TestPanicAtTheBudget(t *testing.T) {
+	inEachMode(t, func(t *testing.T, protocol string, opts []midhook.Option) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if len(store.calls) > 1 {
+				panic("driver bug")
+			}
+			return store.Store.Acquire(ctx, c)
+		}
+		hook, rec := newHook(t, append(opts, midhook.WithStore(store))...)
+		inner := hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(25 * time.Second) }})
+		_, client := bubble(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			inner.ServeHTTP(flusher{w}, r)
+		}))
+		res := post(t, client, bubbleURL, notify("gopay"))
+		assert.Equal(t, 503, res.StatusCode)
+		pass(time.Minute)
+		assert.Contains(t, rec.logged(), "panic at the response budget")
+		assert.Equal(t, midhook.OutcomeLateHandled, rec.last().Outcome)
+	})
+}
+
+// A renewal that fails is tried again while there is time.
+func TestRenewalFailsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		failed := false
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if c.Owner == store.claims[0].Owner && len(store.claims) > 1 && !failed {
+				failed = true
+				return 0, errors.New("connection reset")
+			}
+			return store.Store.Acquire(ctx, c)
+		}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		next := &counter{do: func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(2 * time.Minute)
+			w.WriteHeader(http.StatusOK)
+		}}
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+		post(t, client, bubbleURL, notify("gopay"))
+		for range 20 {
+			pass(5 * time.Second)
+			assert.Equal(t, "in_flight", postOutcome(t, client, rec))
+		}
+		pass(time.Minute)
+		assert.True(t, failed)
+		assert.Equal(t, int64(1), next.runs.Load())
+	})
+}

@@ -27,8 +27,7 @@ func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outco
 	if !ok || n.Kind() != Payment || n.confirmed || msg.test {
 		return msg, proceed, nil
 	}
-	snap := n.PaymentType == "dana"
-	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), snap)
+	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
 	if err != nil {
 		return msg, OutcomeStatusUnavailable, err
 	}
@@ -36,7 +35,7 @@ func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outco
 		return msg, OutcomeContradicted, err
 	}
 	if now.OrderID != n.OrderID {
-		if outcome, err := c.ownedBy(ctx, now, n.OrderID, snap); outcome != proceed {
+		if outcome, err := c.ownedBy(ctx, now, n.OrderID); outcome != proceed {
 			return msg, outcome, err
 		}
 		now.OrderID = n.OrderID
@@ -49,8 +48,8 @@ func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outco
 // say so: with the transaction of an order that is paid and a leaked body of one
 // that is not, the latter could be passed off as paid. Another transaction of a
 // paid order is no contradiction: a reusable payment link has many.
-func (c *StatusClient) ownedBy(ctx context.Context, n *Notification, orderID string, snap bool) (Outcome, error) {
-	own, err := c.get(ctx, orderID, snap)
+func (c *StatusClient) ownedBy(ctx context.Context, n *Notification, orderID string) (Outcome, error) {
+	own, err := c.Get(ctx, orderID)
 	switch {
 	case errors.Is(err, ErrTransactionNotFound):
 		return proceed, nil // it has no other one
@@ -80,13 +79,41 @@ func (n *Notification) contradicts(notified *Notification) error {
 		field = "currency"
 	case differ(n.MerchantID, notified.MerchantID):
 		field = "merchant_id"
-	case n.stage() > 0 && n.stage() < notified.stage(),
-		n.stage() == notified.stage() && notified.Paid() && !n.Paid():
+	case n.isBehind(notified):
 		field = "transaction_status"
 	default:
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not what the status API says", ErrUnconfirmed, field)
+}
+
+// isBehind reports whether the API does not say yet, or says no more, what was
+// notified: its answer lags, or the notification was edited. Either way a retry
+// finds out. What is notified while the API is ahead is only late.
+func (n *Notification) isBehind(notified *Notification) bool {
+	switch {
+	case n.stage() != notified.stage():
+		return n.stage() > 0 && n.stage() < notified.stage()
+	case n.TransactionStatus != notified.TransactionStatus:
+		reversal := notified.is(StatusSettlement) && n.is(StatusDeny)
+		return !reversal
+	}
+	refunded, err1 := ParseAmount(n.RefundAmount)
+	claimed, err2 := ParseAmount(notified.RefundAmount)
+	if n.stage() >= stageRefunds && err1 == nil && err2 == nil && refunded < claimed {
+		return true
+	}
+	return len(n.Refunds) > 0 && n.bankConfirmed() < notified.bankConfirmed()
+}
+
+// bankConfirmed counts the refunds that the bank has confirmed.
+func (n *Notification) bankConfirmed() (count int) {
+	for _, r := range n.Refunds {
+		if r.BankConfirmedAt != "" {
+			count++
+		}
+	}
+	return count
 }
 
 // Expectation is what an order costs by the merchant's own record.

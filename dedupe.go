@@ -34,7 +34,7 @@ const (
 
 // Claim is one delivery's claim on an event.
 type Claim struct {
-	Event   string        // what is to be handled once
+	Event   string        // what is to be handled once; it has the same Subject in every claim
 	Subject string        // what events in an order have in common; "" for none
 	Stage   int           // place in that order; 0 or less for none: never superseded, supersedes nothing
 	Owner   string        // random for each delivery
@@ -199,10 +199,11 @@ func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) erro
 
 // reach remembers the highest stage of a subject.
 func (s *lruStore) reach(subject lruKey, stage int, now, keep time.Duration) {
+	expires := after(now, keep)
 	if r, ok := s.stages.Get(subject); ok && now < r.expires {
-		stage = max(stage, r.stage)
+		stage, expires = max(stage, r.stage), max(expires, r.expires)
 	}
-	s.stages.Add(subject, reached{stage: stage, expires: after(now, keep)})
+	s.stages.Add(subject, reached{stage: stage, expires: expires})
 }
 
 func (s *lruStore) Release(ctx context.Context, c Claim) error {
@@ -299,12 +300,24 @@ func (n *Notification) stage() int {
 	case StatusSettlement, StatusDeny, StatusCancel, StatusExpire, StatusFailure:
 		return 40
 	case StatusPartialRefund, StatusPartialChargeback:
-		return 50
+		return n.stageAfterPayment(stageRefunds)
 	case StatusRefund, StatusChargeback:
-		return 60
+		return n.stageAfterPayment(stageRefunds + 10)
 	default:
 		return 0 // unknown: never superseded
 	}
+}
+
+const stageRefunds = 50
+
+// stageAfterPayment is stage if the signed status_code bears it out. Otherwise
+// the pending body of an order, edited to a refund, would keep the settlement
+// from the handler.
+func (n *Notification) stageAfterPayment(stage int) int {
+	if n.StatusCode != "200" {
+		return 0
+	}
+	return stage
 }
 
 // digest hashes parts, each behind its length, so that no two lists of parts

@@ -31,9 +31,10 @@ type delivery struct {
 	opened  message
 	message atomic.Pointer[message] // nil until the body is read and authentic; opened, or what was confirmed
 
-	claimed sync.Mutex // held by each use of the claims
-	claims  []Claim    // held: of the event, and of the event that was confirmed instead
-	renewal atomic.Pointer[time.Timer]
+	mu       sync.Mutex    // not held while the store is at work
+	claims   []Claim       // held: of the event, and of the event that was confirmed instead
+	renewing chan struct{} // if not nil: closed when a renewal has ended
+	renewal  atomic.Pointer[time.Timer]
 
 	own      bool    // the handler's own answer goes out
 	claiming bool    // it got as far as the store
@@ -100,6 +101,8 @@ func (d *delivery) receive() (Outcome, error) {
 		return OutcomeBodyTooLarge, nil
 	case err != nil:
 		return OutcomeBodyIncomplete, err
+	case int64(len(body)) < d.r.ContentLength:
+		return OutcomeBodyIncomplete, errors.New("the body is shorter than its Content-Length: has outer middleware read it?")
 	}
 	d.body = body
 	return proceed, nil
@@ -107,7 +110,7 @@ func (d *delivery) receive() (Outcome, error) {
 
 // readBody reads little more than limit bytes.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
-	body := make([]byte, 0, max(0, r.ContentLength)+1)
+	body := make([]byte, 0, min(max(0, r.ContentLength), 64<<10)+1)
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -145,8 +148,6 @@ func (d *delivery) open() (Outcome, error) {
 
 // acquire claims the event. Nothing runs unclaimed.
 func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
-	d.claimed.Lock()
-	defer d.claimed.Unlock()
 	d.claiming = true
 	msg := d.message.Load()
 	claim := Claim{
@@ -162,7 +163,9 @@ func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 		state, err = d.store.Acquire(ctx, claim)
 	}
 	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
+		d.mu.Lock()
 		d.claims = append(d.claims, claim)
+		d.mu.Unlock()
 	}
 	switch {
 	case err != nil:
@@ -248,15 +251,23 @@ func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (O
 
 // settle finishes the claims, or gives them back for a retry.
 func (d *delivery) settle(outcome Outcome) error {
-	d.claimed.Lock()
-	defer d.claimed.Unlock()
-	if len(d.claims) == 0 {
+	d.mu.Lock()
+	claims, renewing := d.claims, d.renewing
+	d.claims = nil // from here on they are not renewed
+	d.mu.Unlock()
+	if len(claims) == 0 {
 		return nil
+	}
+	if t := d.renewal.Load(); t != nil {
+		t.Stop()
+	}
+	if renewing != nil {
+		<-renewing
 	}
 	ctx, cancel := d.waiting(d.values, time.Now().Add(storeTimeout), context.DeadlineExceeded)
 	defer cancel()
 	var errs []error
-	for _, claim := range d.claims {
+	for _, claim := range claims {
 		if outcome.final() {
 			if err := d.store.Finish(ctx, claim, d.keep); err != nil {
 				errs = append(errs, fmt.Errorf("finishing the claim: %w", err))
@@ -267,10 +278,6 @@ func (d *delivery) settle(outcome Outcome) error {
 		if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
 			errs = append(errs, fmt.Errorf("releasing the claim: %w", err))
 		}
-	}
-	d.claims = nil
-	if t := d.renewal.Load(); t != nil {
-		t.Stop()
 	}
 	return errors.Join(errs...)
 }
@@ -302,8 +309,10 @@ func (d *delivery) abandon() {
 func (d *delivery) conclude(outcome Outcome, err error) {
 	d.outcome, d.err = outcome, err
 	a := d.answers[outcome]
-	// What is left of a body is not worth reading.
-	a.last = d.r.ProtoMajor == 1 && (outcome == OutcomeBodyTooLarge || outcome == OutcomeBodyIncomplete)
+	switch outcome {
+	case OutcomeBodyTooLarge, OutcomeBodyIncomplete, OutcomeMethodNotAllowed:
+		a.last = d.r.ProtoMajor == 1 && d.r.ContentLength != 0 // what is left of the body is not worth reading
+	}
 	inTime := false
 	if d.own {
 		inTime = d.w.commit()
@@ -323,43 +332,57 @@ func (d *delivery) conclude(outcome Outcome, err error) {
 
 // expire answers at the budget, while the request's goroutine is busy.
 func (d *delivery) expire() {
+	defer d.survive()
 	d.ordered.Lock()
 	defer d.ordered.Unlock()
-	outcome, reading := OutcomeBudgetExceeded, false
+	outcome := OutcomeBudgetExceeded
+	var reading io.Closer
 	if d.message.Load() == nil {
-		outcome, reading = OutcomeBodyIncomplete, true
+		outcome, reading = OutcomeBodyIncomplete, d.r.Body
+	} else {
+		// First of all: to answer may block, and so may an observer.
+		d.renewal.Store(time.AfterFunc((d.grace+leaseMargin)/2, d.renew))
 	}
 	a := d.answers[outcome]
 	// A proxy must not queue another request behind the handler, or the body.
-	a.last = d.r.ProtoMajor == 1 && (reading || !d.detached)
-	if !d.w.answerNow(a, reading) {
-		return
+	a.last = d.r.ProtoMajor == 1 && (reading != nil || !d.detached)
+	if d.w.answerNow(a, reading) {
+		d.tell(outcome, a.status, ErrBudgetExceeded)
 	}
-	d.tell(outcome, a.status, ErrBudgetExceeded)
-	if reading {
-		_ = d.r.Body.Close() // where a read has no deadline, this may end it
-		return
-	}
-	d.renewal.Store(time.AfterFunc((d.grace+leaseMargin)/2, d.renew))
 }
 
-// renew keeps the claim of a handler that runs on after the budget, even one
+// renew keeps the claims of a handler that runs on after the budget, even one
 // that ignores the end of its context: its retry must not run beside it.
 func (d *delivery) renew() {
-	d.claimed.Lock()
-	defer d.claimed.Unlock()
-	if len(d.claims) == 0 {
+	defer d.survive()
+	d.mu.Lock()
+	claims, done := slices.Clone(d.claims), make(chan struct{})
+	d.renewing = done
+	d.mu.Unlock()
+	defer close(done)
+	if len(claims) == 0 {
 		return
 	}
+	next := d.lease / 2
 	ctx, cancel := context.WithTimeout(d.values, storeTimeout)
 	defer cancel()
-	for _, claim := range d.claims {
-		if state, err := d.store.Acquire(ctx, claim); err == nil && state != Acquired {
+	for _, claim := range claims {
+		switch state, err := d.store.Acquire(ctx, claim); {
+		case err != nil:
+			next = leaseMargin / 2 // there may still be time
+		case state != Acquired:
 			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
-			return
 		}
 	}
-	d.renewal.Store(time.AfterFunc(d.lease/2, d.renew))
+	d.renewal.Store(time.AfterFunc(next, d.renew))
+}
+
+// survive keeps a panic of a response writer or a store from ending the process:
+// on a timer's goroutine there is no server that recovers it.
+func (d *delivery) survive() {
+	if v := recover(); v != nil {
+		d.logger.ErrorContext(d.values, "midhook: panic at the response budget", "panic", v, "stack", string(debug.Stack()))
+	}
 }
 
 // tell reports one event.

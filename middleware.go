@@ -24,12 +24,15 @@ type Middleware struct {
 	answers     [outcomeCount]answer
 }
 
+// Format says no more than the type: settings hold keys.
+func (m *Middleware) Format(f fmt.State, _ rune) { fmt.Fprint(f, "midhook.Middleware") }
+
 const (
 	// storeTimeout bounds a store call that the budget must not cut short.
 	storeTimeout = 5 * time.Second
 	// leaseMargin is what a lease lasts beyond budget and grace: time to finish
-	// the claim. By default the lease of a process that has died is over before
-	// Midtrans' earliest retry, 33 s after the answer.
+	// the claim. By default the lease of a process that has died within the budget
+	// is over before Midtrans' earliest retry, 33 s after the answer.
 	leaseMargin = 2 * time.Second
 )
 
@@ -76,7 +79,8 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 // hanging up must not undo a payment. It ends with the cause [ErrGraceExceeded].
 // If it has, a next that returns without having written is taken to have failed.
 //
-// Handler panics if next is nil.
+// An event is handled once for each store: two handlers of one Middleware, or of
+// two that share a store, share the events. Handler panics if next is nil.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("midhook: nil handler")
@@ -134,7 +138,7 @@ func (k *contextKey) String() string { return "midhook " + k.name }
 var deliveryKey = &contextKey{"delivery"}
 
 // FromContext returns the notification that a handler under [Middleware] is to
-// handle.
+// handle. It is shared with the observer and the log: do not change it.
 func FromContext(ctx context.Context) (*Notification, bool) {
 	d, ok := ctx.Value(deliveryKey).(*delivery)
 	if !ok {
@@ -153,8 +157,8 @@ func ClaimsFromContext(ctx context.Context) []Claim {
 	if !ok {
 		return nil
 	}
-	d.claimed.Lock()
-	defer d.claimed.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return slices.Clone(d.claims)
 }
 

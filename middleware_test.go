@@ -867,3 +867,77 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// A body that outer middleware has consumed is no malformed one.
+func TestBodyConsumedOutside(t *testing.T) {
+	hook, rec := newHook(t)
+	inner := hook.Handler(&counter{})
+	url, client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		inner.ServeHTTP(w, r)
+	}))
+	assert.Equal(t, 408, post(t, client, url, notify("gopay")).StatusCode)
+	assert.ErrorContains(t, rec.last().Err, "outer middleware")
+}
+
+// A refused method does not wait for a body that never comes.
+func TestStalledBodyOfAnotherMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, _ := newHook(t)
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(&counter{}))
+		body, stall := io.Pipe()
+		defer stall.Close()
+		start := time.Now()
+		req, _ := http.NewRequest(http.MethodPut, bubbleURL, body)
+		req.ContentLength = 100
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		res.Body.Close()
+		assert.Equal(t, 405, res.StatusCode)
+		assert.Less(t, time.Since(start), 5*time.Second)
+	})
+}
+
+// A pending body that was edited to a refund does not keep the settlement from
+// the handler.
+func TestEditedRefundSupersedesNothing(t *testing.T) {
+	for _, edited := range []midhook.TransactionStatus{"refund", "partial_refund", "chargeback", "partial_chargeback", "deny", "expire"} {
+		hook, _ := newHook(t)
+		next := &counter{}
+		h := hook.Handler(next)
+		for _, tweak := range []midhooktest.Tweak{midhooktest.Status("201", edited), midhooktest.Status("200", "settlement")} {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay", tweak), testKey))
+		}
+		assert.Equal(t, int64(2), next.runs.Load(), "after %s", edited)
+	}
+}
+
+// A success whose Finish panics is not given back to run again.
+func TestFinishPanics(t *testing.T) {
+	store := &spyStore{Store: midhook.NewLRUStore(10), finish: func(context.Context, midhook.Claim) error { panic("driver bug") }}
+	hook, _ := newHook(t, midhook.WithStore(store))
+	next := &counter{}
+	h := hook.Handler(next)
+	assert.PanicsWithValue(t, "driver bug", func() {
+		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, "already being handled\n", w.Body.String())
+	assert.Equal(t, int64(1), next.runs.Load())
+}
+
+// Settings hold keys, and printing them does not.
+func TestPrintingShowsNoKey(t *testing.T) {
+	hook, _ := newHook(t)
+	client, err := midhook.NewStatusClient(testKey)
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		assert.NotContains(t, fmt.Sprintf(verb+verb, hook, client), testKey)
+	}
+	_, err = midhook.New(testKey, midhook.WithServerKey("SB-Mid-server-swapped", "sandbox"))
+	assert.ErrorContains(t, err, "looks like a key")
+	assert.NotContains(t, err.Error(), "swapped")
+	_, err = midhook.New(testKey, midhook.WithGrace(25*time.Hour))
+	assert.Error(t, err)
+}

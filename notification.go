@@ -506,6 +506,9 @@ func (p *parser) field(v reflect.Value, f jsonField) (whole bool, err error) {
 	return true, nil
 }
 
+// maxItems bounds the memory that a body can make of "refunds":[{},{},…].
+const maxItems = 1000
+
 // slice reads an array into a slice of structs, leaving out what is no object.
 func (p *parser) slice(slice reflect.Value, elem map[string]jsonField) (whole bool, err error) {
 	if _, err := p.dec.ReadToken(); err != nil {
@@ -513,7 +516,7 @@ func (p *parser) slice(slice reflect.Value, elem map[string]jsonField) (whole bo
 	}
 	whole = true
 	for p.dec.PeekKind() != jsontext.KindEndArray {
-		if p.dec.PeekKind() != jsontext.KindBeginObject {
+		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
 			if err := p.dec.SkipValue(); err != nil {
 				return false, err
 			}

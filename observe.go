@@ -42,7 +42,7 @@ const (
 	OutcomeHandlerFailed                        // the handler answered neither 2xx nor a redirect, or returned an error
 	OutcomeHandlerRedirected                    // the handler answered 301, 302 or 303, which Midtrans takes as the end
 	OutcomeHandlerPanicked                      // the handler panicked or called runtime.Goexit
-	OutcomeBudgetExceeded                       // answered 503 at the budget; a further Event follows
+	OutcomeBudgetExceeded                       // answered 503 at the budget, see Event
 	OutcomeLateHandled                          // the handler succeeded after the budget: the retry gets a cheap 200
 	OutcomeLateFailed                           // the handler failed after the budget: the retry runs it again
 	outcomeCount
@@ -111,7 +111,8 @@ func (o Outcome) plain() (status int, line string) { return outcomes[o].status, 
 
 // Event tells an observer (see [WithObserver]) of one delivery. A delivery whose
 // handler outlives the budget makes two: OutcomeBudgetExceeded, and when the
-// handler ends OutcomeLateHandled or OutcomeLateFailed.
+// handler ends OutcomeLateHandled or OutcomeLateFailed. So does one that fails
+// after the budget before it got to the handler.
 type Event struct {
 	Outcome
 	StatusCode   int           // the answer's; 0 when a panic left the answer to whoever recovers it
@@ -270,7 +271,7 @@ func (o *observation) safely(ctx context.Context, tell func()) {
 func (o *observation) log(ctx context.Context, e Event, remote string, stack []byte) {
 	about := outcomes[e.Outcome]
 	level := about.level
-	if e.Err != nil && level < slog.LevelWarn {
+	if e.Err != nil && (e.Outcome == OutcomeHandled || e.Outcome == OutcomeLateHandled) {
 		level = slog.LevelError // it was handled, but could not be finished
 	}
 	var attention string

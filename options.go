@@ -37,6 +37,7 @@ type settings struct {
 const (
 	defaultLabel  = "default"
 	midtransWaits = 15 * time.Second // for an answer; it asks for one within 5 s
+	maxGrace      = 24 * time.Hour   // long after the last retry
 )
 
 func newSettings(serverKey string, opts []Option) (settings, error) {
@@ -75,6 +76,9 @@ func WithServerKey(label, key string) Option {
 		if strings.TrimSpace(label) == "" {
 			errs = append(errs, errors.New("server key: a label is required"))
 		}
+		if strings.Contains(label, "Mid-server-") || strings.Contains(label, "Mid-client-") {
+			return errors.New("server key: the label looks like a key: WithServerKey(label, key)")
+		}
 		for _, k := range s.keys {
 			if k.label == label {
 				errs = append(errs, fmt.Errorf("server key: there are two with the label %q", label))
@@ -110,12 +114,13 @@ func WithBudget(d time.Duration) Option {
 // 25 s, so that with the default budget the handler is through before Midtrans'
 // earliest retry, 33 s after the answer. A retry that comes before gets 503.
 //
-// A handler that ignores its context keeps its claim for as long as it runs.
+// It must not be above 24 h. A handler that ignores its context keeps its claim
+// for as long as it runs.
 func WithGrace(d time.Duration) Option {
 	return func(s *settings) error {
 		s.grace = d
-		if d < 0 {
-			return fmt.Errorf("grace %v: it must not be negative", d)
+		if d < 0 || d > maxGrace {
+			return fmt.Errorf("grace %v: it must not be negative or above %v", d, maxGrace)
 		}
 		return nil
 	}
@@ -201,7 +206,9 @@ func WithHandlerRate(limit rate.Limit, burst int) Option {
 // capture), the handler runs for the later one, and not again when its own
 // notification comes. If the API cannot be asked, or does not know the
 // transaction, the answer is 503 and Midtrans comes again: with this option you
-// depend on its API. It is off by default. Pay Account and the dashboard's test
+// depend on its API, and on the environment and merchant of the client's key:
+// what another key signed (see [WithServerKey]) is not found there. It is off by
+// default. Pay Account and the dashboard's test
 // notifications have no status to ask for, and go through as they are.
 func WithStatusCheck(c *StatusClient) Option {
 	return func(s *settings) error {
@@ -221,8 +228,9 @@ func WithStatusCheck(c *StatusClient) Option {
 // 503. It is off by default.
 //
 // gross_amount is the total the customer pays, with a fee that you add for a
-// payment method: return the total that you asked Midtrans for. The context ends
-// with the response budget. fn must be safe for concurrent use.
+// payment method: return the total that you asked Midtrans for. The currency is
+// covered by no signature, only by [WithStatusCheck]. The context ends with the
+// response budget. fn must be safe for concurrent use.
 func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {
 	return func(s *settings) error {
 		if fn == nil {

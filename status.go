@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 )
@@ -46,6 +47,11 @@ const (
 
 	maxStatusBytes = 256 << 10
 )
+
+// Format says where the client asks, not with which key.
+func (c *StatusClient) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "midhook.StatusClient(%s)", c.base)
+}
 
 // StatusOption changes a default of [NewStatusClient].
 type StatusOption func(*StatusClient) error
@@ -109,7 +115,7 @@ func WithBaseURL(base string) StatusOption {
 			return errors.New("base URL: it cannot be parsed")
 		}
 		secure := u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
-		if !secure || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		if !secure || u.Host == "" || u.User != nil || strings.ContainsAny(base, "?#") {
 			return errors.New("base URL: an https URL (http to loopback only) without user, query or fragment is required")
 		}
 		c.base = strings.TrimRight(base, "/")
@@ -162,8 +168,11 @@ func (c *StatusClient) Get(ctx context.Context, id string) (*Notification, error
 	if err != nil {
 		return nil, err
 	}
-	if n.OrderID == n.TransactionID && id != n.TransactionID {
+	if n.OrderID == n.TransactionID {
 		n.OrderID = id // see contradicts
+	}
+	if id != n.OrderID && id != n.TransactionID {
+		return nil, fmt.Errorf("%w: its answer is another transaction's", ErrStatusUnavailable)
 	}
 	return n, nil
 }
@@ -227,10 +236,10 @@ func statusAnswer(httpStatus int, body []byte) (*Notification, error) {
 // byte of an answer: a keep-alive connection that the API had just given up.
 func (c *StatusClient) send(ctx context.Context, id string, snap bool) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		broke := false
+		var broke atomic.Bool
 		trace := &httptrace.ClientTrace{
-			GotConn:              func(httptrace.GotConnInfo) { broke = true },
-			GotFirstResponseByte: func() { broke = false },
+			GotConn:              func(httptrace.GotConnInfo) { broke.Store(true) },
+			GotFirstResponseByte: func() { broke.Store(false) },
 		}
 		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet,
 			c.base+"/v2/"+escapeID(id)+"/status", nil)
@@ -243,7 +252,7 @@ func (c *StatusClient) send(ctx context.Context, id string, snap bool) (*http.Re
 			req.Header.Set("transaction-source", "SNAP_API")
 		}
 		res, err := c.http.Do(req)
-		if err == nil || attempt == 2 || !broke || ctx.Err() != nil || isTimeout(err) {
+		if err == nil || attempt == 2 || !broke.Load() || ctx.Err() != nil || isTimeout(err) {
 			return res, err
 		}
 	}

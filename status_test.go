@@ -685,3 +685,66 @@ func TestSlowReconcile(t *testing.T) {
 		assert.Equal(t, int64(1), next.runs.Load())
 	})
 }
+
+// A status API that lags does not make an event that was not handled count as
+// handled: its retry, when the API has caught up, reaches the handler.
+func TestStatusLags(t *testing.T) {
+	status := midhooktest.Status
+	refund := func(amount, confirmedAt string) *midhook.Notification {
+		entry := `{"refund_key":"a","refund_amount":"` + amount + `"`
+		if confirmedAt != "" {
+			entry += `,"bank_confirmed_at":"` + confirmedAt + `"`
+		}
+		return midhooktest.Sample("permata-va", status("200", "partial_refund"), midhooktest.Field("refund_amount", amount),
+			midhooktest.Field("refunds", rawJSON("["+entry+"}]")))
+	}
+	for name, events := range map[string][2]*midhook.Notification{
+		"reversal":          {midhooktest.Sample("permata-va"), midhooktest.Sample("permata-va", status("202", "deny"))},
+		"second refund":     {refund("1000.00", ""), refund("2000.00", "")},
+		"bank confirmation": {refund("1000.00", ""), refund("1000.00", "2026-01-01 00:00:00")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStatusServer(t)
+			deliver, got, rec := confirmed(t, s)
+			s.Put(events[0])
+			assert.Equal(t, 200, deliver(midhooktest.Body(events[0], testKey)).Code)
+			assert.Equal(t, 403, deliver(midhooktest.Body(events[1], testKey)).Code, "the API does not know yet")
+			assert.Equal(t, midhook.OutcomeContradicted, rec.last().Outcome)
+			s.Put(events[1])
+			assert.Equal(t, 200, deliver(midhooktest.Body(events[1], testKey)).Code)
+			assert.Len(t, *got, 2)
+		})
+	}
+	// The other way round it is the notification that is late.
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("permata-va", status("202", "deny")))
+	deliver, got, _ := confirmed(t, s)
+	assert.Equal(t, 200, deliver(notify("permata-va")).Code)
+	require.Len(t, *got, 1)
+	assert.Equal(t, midhook.StatusDeny, (*got)[0].TransactionStatus)
+}
+
+// An answer about another transaction is no answer.
+func TestStatusOfAnotherTransaction(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(notify("gopay", midhooktest.Order("B-2")))
+	}))
+	defer api.Close()
+	c, err := midhook.NewStatusClient(testKey, midhook.WithBaseURL(api.URL))
+	require.NoError(t, err)
+	_, err = c.Get(t.Context(), "A-1")
+	assert.ErrorIs(t, err, midhook.ErrStatusUnavailable)
+}
+
+// Whether a paid DANA transaction is an order's own is asked in both of the API's
+// ways: payment_type is not signed.
+func TestTransactionOfAnotherKind(t *testing.T) {
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("dana", midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"), midhooktest.Amount("50000.00")))
+	s.Put(midhooktest.Sample("gopay", midhooktest.Order("other"), midhooktest.Transaction("tx-other"), midhooktest.Amount("50000.00"), midhooktest.Status("201", "pending")))
+	deliver, got, _ := confirmed(t, s)
+	forged := midhooktest.Sample("gopay", midhooktest.Order("other"), midhooktest.Transaction("tx-paid"), midhooktest.Amount("50000.00"),
+		midhooktest.Status("201", "pending"), midhooktest.Field("payment_type", "dana"))
+	assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
+	assert.Empty(t, *got)
+}
