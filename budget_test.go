@@ -481,7 +481,10 @@ func TestPanicAtTheBudget(t *testing.T) {
 	inEachMode(t, func(t *testing.T, protocol string, opts []midhook.Option) {
 		store := &spyStore{Store: midhook.NewLRUStore(10)}
 		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
-			if len(store.calls) > 1 {
+			store.mu.Lock()
+			renewal := len(store.calls) > 1
+			store.mu.Unlock()
+			if renewal {
 				panic("driver bug")
 			}
 			return store.Store.Acquire(ctx, c)
@@ -503,10 +506,12 @@ func TestPanicAtTheBudget(t *testing.T) {
 func TestRenewalFailsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &spyStore{Store: midhook.NewLRUStore(10)}
-		failed := false
+		var failed atomic.Bool
 		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
-			if c.Owner == store.claims[0].Owner && len(store.claims) > 1 && !failed {
-				failed = true
+			store.mu.Lock()
+			again := len(store.claims) > 1 && c.Owner == store.claims[0].Owner
+			store.mu.Unlock()
+			if again && failed.CompareAndSwap(false, true) {
 				return 0, errors.New("connection reset")
 			}
 			return store.Store.Acquire(ctx, c)
@@ -523,7 +528,7 @@ func TestRenewalFailsOnce(t *testing.T) {
 			assert.Equal(t, "in_flight", postOutcome(t, client, rec))
 		}
 		pass(time.Minute)
-		assert.True(t, failed)
+		assert.True(t, failed.Load())
 		assert.Equal(t, int64(1), next.runs.Load())
 	})
 }

@@ -1,16 +1,15 @@
-// Command midhook shows how midhook answers Midtrans' notifications.
+// Command midhook is Midtrans on your own machine: it sends your server what
+// Midtrans would, and what a stranger might, and says what is wrong.
 //
 //	go run github.com/midhook/midhook/cmd/midhook@latest demo
 //
 // sends an example merchant on this machine what Midtrans would, and prints what
-// it answered, whether its handler ran, and why. With --serve ADDR the merchant
-// stays up, for curl. "midhook help" lists all commands.
+// it answered, whether its handler ran, and why. "midhook help" lists all
+// commands, "midhook COMMAND -h" shows the flags of one, with examples.
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,7 +36,32 @@ type command struct {
 
 var commands = []command{
 	{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
+	{"send", "send your server a signed notification", send},
+	{"attack", "try on your server what a stranger could", attack},
+	{"status", "stand in for Midtrans' status API", status},
+	{"verify", "tell whether a key signed a body, and if not, why", verify},
+	{"doctor", "examine a deployed endpoint as Midtrans will find it", doctor},
 	{"version", "print the version", version},
+}
+
+// manuals has what -h says of each command. It is apart from commands, which
+// refer to it.
+var manuals = map[string]manual{
+	"demo": {
+		about:    "Sends an example merchant on this machine what Midtrans would, and prints what\nit answered, whether its handler ran, and why.",
+		examples: []string{"midhook demo", "midhook demo --serve 127.0.0.1:8080"},
+		exit:     [2]string{"all came out as expected", "something did not"},
+	},
+	"send":   sendManual,
+	"attack": attackManual,
+	"status": statusManual,
+	"verify": verifyManual,
+	"doctor": doctorManual,
+	"version": {
+		about:    "Prints the version.",
+		examples: []string{"midhook version"},
+		exit:     [2]string{"always", "never"},
+	},
 }
 
 func main() {
@@ -61,6 +85,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return exitOK
 		}
 		name, rest = rest[0], []string{"-h"}
+	case "-version", "--version":
+		name = "version"
 	}
 	for _, c := range commands {
 		if c.name == name {
@@ -77,33 +103,8 @@ func usage(w io.Writer) {
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %-8s  %s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(w, "  %-8s  %s\n", "help", "print this, or with a command its flags")
-}
-
-// parse reads the flags of a command that takes no arguments. If done, the
-// command has nothing left to do but to return code.
-func parse(flags *flag.FlagSet, args []string, stdout, stderr io.Writer) (code int, done bool) {
-	var text bytes.Buffer
-	flags.SetOutput(&text)
-	flags.Usage = func() {
-		fmt.Fprintf(&text, "Usage: midhook %s [FLAGS]\n", flags.Name())
-		flags.PrintDefaults()
-	}
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		_, _ = text.WriteTo(stdout)
-		return exitOK, true
-	case err == nil && flags.NArg() > 0:
-		fmt.Fprintf(&text, "unexpected argument %q\n", flags.Arg(0))
-		flags.Usage()
-		fallthrough
-	case err != nil:
-		fmt.Fprintf(stderr, "midhook %s: ", flags.Name())
-		_, _ = text.WriteTo(stderr)
-		return exitUsage, true
-	}
-	return 0, false
+	fmt.Fprintf(w, "  %-8s  %s\n", "help", "print this, or with a command its flags and examples")
+	fmt.Fprint(w, "\nExit code: 0 if all is well, 1 if it is not, 2 for a mistake in the command line.\n")
 }
 
 func version(_ context.Context, args []string, stdout, stderr io.Writer) int {
