@@ -1,0 +1,390 @@
+package midhooktest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/midhook/midhook"
+)
+
+// Gateway plays Midtrans' notification engine: it delivers a notification to a
+// handler or a URL, and again after each answer that asks for it, by the times
+// and numbers of [MidtransRetries].
+//
+//	g := &midhooktest.Gateway{Handler: mux, URL: "https://shop.example/midtrans", ServerKey: key}
+//	d, err := g.Deliver(ctx, midhooktest.Sample("gopay"))
+//
+// It takes its time from package time. In a bubble of testing/synctest the whole
+// 342 minutes pass in a moment; a real socket inside a bubble never makes progress,
+// so there it must be a Handler. Elsewhere, Speed makes them shorter.
+//
+// The handler runs in this process, on a goroutine of its own for each request,
+// much as under net/http's server: its request's context ends when Midtrans hangs
+// up, and its answer counts as soon as it is complete, which is when the handler
+// returns, or when it has flushed as many bytes as its Content-Length says, even
+// while it runs on ([Gateway.Wait]). A panic, runtime.Goexit and too few bytes are a
+// broken connection.
+//
+// A Gateway is safe for concurrent use; its fields must not be changed after the
+// first delivery, and it must not be copied.
+type Gateway struct {
+	Handler   http.Handler // to deliver to; nil to deliver to URL
+	URL       string       // the notification URL; with a Handler what it sees of it, https://merchant.example/ by default
+	Client    *http.Client // for a URL; one that offers TLS 1.2 at most, as Midtrans does, by default
+	ServerKey string       // to sign with
+	Policy    *RetryPolicy // MidtransRetries() by default
+
+	// Speed divides the waits between attempts: at 3600 an hour is a second, and
+	// at 0, the default, an hour. It does not shorten what the handler takes, nor
+	// the time that an attempt may take, for a real handler is not faster for it. So
+	// by the clock of a slow handler retries come early: it should be through in
+	// less than 33 s / Speed.
+	Speed float64
+
+	// Seed and the body decide how early each retry comes.
+	Seed uint64
+
+	// OnAttempt, if set, is called after each attempt, at once from several
+	// deliveries. The notification is nil for a body that is none.
+	OnAttempt func(*midhook.Notification, Attempt)
+
+	mu      sync.Mutex
+	running int           // handlers
+	idle    chan struct{} // closed when there are none, if someone waits
+}
+
+// Delivery is what became of one notification.
+type Delivery struct {
+	Notification *midhook.Notification // nil if the body is none
+	Attempts     []Attempt
+	Delivered    bool   // otherwise it is lost: Midtrans does not come again
+	Reason       string // the Why of the last attempt
+}
+
+// String shows one attempt on each line.
+func (d Delivery) String() string {
+	lines := make([]string, len(d.Attempts))
+	for i, a := range d.Attempts {
+		lines[i] = a.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Attempt is one request and what it led to.
+type Attempt struct {
+	Number    int           // 1 is the first delivery, 2 the first retry
+	At        time.Time     // when it began
+	Elapsed   time.Duration // from the first attempt on, by Midtrans' clock: with waits as they are at Speed 1
+	Duration  time.Duration // until the answer was complete, or there was none to wait for
+	Redirects []string      // the URLs that were followed
+	Status    int           // of the last answer; 0 if there was none
+	Answer    string        // the first kilobyte of its body
+	Err       error         // if there was no complete answer: a timeout is context.DeadlineExceeded, a panic a *PanicError
+	Next      time.Duration // the wait until the next attempt, by Midtrans' clock; 0 if none follows
+	Why       string        // what Midtrans does next and why, in words
+}
+
+// String is one line: when it was, why what follows, and when.
+func (a Attempt) String() string {
+	s := fmt.Sprintf("attempt %d at %v: %s", a.Number, a.Elapsed.Round(time.Second), a.Why)
+	if a.Next > 0 {
+		s += fmt.Sprintf(" in %v", a.Next.Round(time.Second))
+	}
+	return s
+}
+
+// PanicError is the [Attempt].Err of a handler that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+
+// timeoutError is a [context.DeadlineExceeded] that says how long the wait was.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string        { return fmt.Sprintf("no answer within %v", time.Duration(e)) }
+func (e timeoutError) Timeout() bool        { return true }
+func (e timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// answerSize is how much of an answer is kept.
+const answerSize = 1024
+
+// Deliver signs n with ServerKey, delivers it, and returns when it is delivered
+// or lost. A lost notification is not an error: one is returned if the Gateway
+// cannot work as it is set up, and if ctx ends before, then with the attempts so
+// far.
+func (g *Gateway) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
+	switch {
+	case n == nil:
+		return Delivery{}, errors.New("midhooktest: nil notification")
+	case g.ServerKey == "":
+		return Delivery{}, errors.New("midhooktest: the gateway needs a ServerKey to sign with")
+	}
+	return g.deliver(ctx, shipment{n: n, body: Body(n, g.ServerKey)})
+}
+
+// DeliverBody delivers a body as it is: one that was edited after it was signed,
+// or is no notification at all.
+func (g *Gateway) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
+	n, err := midhook.Parse(body)
+	if err != nil {
+		n = nil
+	}
+	return g.deliver(ctx, shipment{n: n, body: slices.Clone(body)})
+}
+
+// Wait returns when no handler runs that this Gateway has called. A handler may
+// go on after its answer is complete, and after Midtrans has hung up; in a bubble,
+// whose time stops with its test, it must not go on then. For a URL there is
+// nothing to wait for.
+func (g *Gateway) Wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.running > 0 {
+		if g.idle == nil {
+			g.idle = make(chan struct{})
+		}
+		idle := g.idle
+		g.mu.Unlock()
+		<-idle
+		g.mu.Lock()
+	}
+}
+
+func (g *Gateway) started() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running++
+}
+
+func (g *Gateway) ended() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running--
+	if g.running == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
+	}
+}
+
+// shipment is what is delivered, and how other than the gateway's fields say.
+type shipment struct {
+	n      *midhook.Notification
+	body   []byte
+	url    string       // the gateway's if empty
+	policy *RetryPolicy // the gateway's if nil
+	speed  float64      // the gateway's if 0
+	// between, if set, stands between Midtrans and the merchant.
+	between func(attempt int, send func() answer) answer
+}
+
+// answer is the response to one request; with err, it did not arrive whole.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// sender makes one request, and does not follow redirects.
+type sender func(ctx context.Context, u *url.URL, body []byte) answer
+
+func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
+	d := Delivery{Notification: s.n}
+	target, send, err := g.route(s.url)
+	if err != nil {
+		return d, fmt.Errorf("midhooktest: %w", err)
+	}
+	if ctx.Err() != nil {
+		return d, context.Cause(ctx)
+	}
+	policy, speed := g.policy(), g.speed()
+	if s.policy != nil {
+		policy = *s.policy
+	}
+	if s.speed != 0 {
+		speed = s.speed
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(s.body)
+	random := rand.New(rand.NewPCG(g.Seed, sum.Sum64()))
+
+	for elapsed := time.Duration(0); ; {
+		made := len(d.Attempts)
+		a := Attempt{Number: made + 1, At: time.Now(), Elapsed: elapsed}
+		a.request(ctx, policy, target, s, send)
+		a.Duration = time.Since(a.At)
+		if a.Err != nil && ctx.Err() != nil {
+			return d, context.Cause(ctx) // the caller hung up, not Midtrans
+		}
+		var again bool
+		again, a.Why = policy.judge(made, a.Status, a.Err)
+		if again {
+			a.Next = policy.wait(made, random)
+		}
+		d.Attempts = append(d.Attempts, a)
+		d.Delivered = a.Err == nil && a.Status/100 == 2
+		d.Reason = a.Why
+		if g.OnAttempt != nil {
+			g.OnAttempt(s.n, a)
+		}
+		if !again {
+			return d, nil
+		}
+		if err := sleep(ctx, a.Next, speed); err != nil {
+			return d, err
+		}
+		elapsed += a.Duration + a.Next
+	}
+}
+
+// request makes an attempt, with the redirects it is led on by.
+func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s shipment, send sender) {
+	if policy.Timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, policy.Timeout, timeoutError(policy.Timeout))
+		defer cancel()
+		ctx = limited
+	}
+	for {
+		one := func() answer { return send(ctx, u, s.body) }
+		var ans answer
+		if s.between != nil {
+			ans = s.between(a.Number, one)
+		} else {
+			ans = one()
+		}
+		a.Status, a.Answer, a.Err = ans.status, string(ans.body), ans.err
+		if a.Err != nil || !policy.follows(a.Status) {
+			return
+		}
+		next, err := u.Parse(ans.header.Get("Location"))
+		switch {
+		case err != nil || ans.header.Get("Location") == "" || next.Host == "":
+			a.Err = fmt.Errorf("%d without a Location to follow", a.Status)
+			return
+		case len(a.Redirects) >= policy.Redirects:
+			a.Err = fmt.Errorf("%d after %d redirects", a.Status, policy.Redirects)
+			return
+		}
+		a.Redirects = append(a.Redirects, next.String())
+		u = next
+	}
+}
+
+func (g *Gateway) policy() RetryPolicy {
+	if g.Policy == nil {
+		return MidtransRetries()
+	}
+	return *g.Policy
+}
+
+func (g *Gateway) speed() float64 {
+	if g.Speed == 0 {
+		return 1
+	}
+	return g.Speed
+}
+
+// route says where to deliver to, and how.
+func (g *Gateway) route(to string) (*url.URL, sender, error) {
+	if g.Speed < 0 || math.IsNaN(g.Speed) {
+		return nil, nil, fmt.Errorf("speed %v: it must be positive", g.Speed)
+	}
+	if to == "" {
+		to = g.URL
+	}
+	if g.Handler != nil {
+		if to == "" {
+			to = "https://merchant.example/"
+		}
+	} else if to == "" {
+		return nil, nil, errors.New("the gateway needs a Handler or a URL")
+	}
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, nil, errors.New("the URL must be an absolute http or https one")
+	}
+	if g.Handler != nil {
+		return u, g.call, nil
+	}
+	client := http.Client{Transport: legacyTLS()}
+	if g.Client != nil {
+		client = *g.Client
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return u, func(ctx context.Context, u *url.URL, body []byte) answer { return post(ctx, &client, u, body) }, nil
+}
+
+// legacyTLS is the transport of an engine that knows no TLS beyond 1.2, and
+// speaks HTTP/1.1. It keeps no connections: the next attempt is minutes away.
+var legacyTLS = sync.OnceValue(func() *http.Transport {
+	t := &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12},
+		Protocols:         new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(true)
+	return t
+})
+
+// post makes one request over the network.
+func post(ctx context.Context, client *http.Client, u *url.URL, body []byte) (ans answer) {
+	defer func() {
+		if ans.err != nil && ctx.Err() != nil {
+			ans.err = context.Cause(ctx)
+		}
+	}()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return answer{err: err}
+	}
+	r.Header = requestHeader()
+	res, err := client.Do(r)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer res.Body.Close()
+	ans = answer{status: res.StatusCode, header: res.Header}
+	ans.body, ans.err = io.ReadAll(io.LimitReader(res.Body, answerSize))
+	if ans.err == nil {
+		_, ans.err = io.Copy(io.Discard, res.Body) // an answer is complete at its end
+	}
+	return ans
+}
+
+// requestHeader is what Midtrans sends.
+func requestHeader() http.Header {
+	return http.Header{
+		"Accept":       {"application/json"},
+		"Content-Type": {"application/json"},
+		"User-Agent":   {"Veritrans"},
+	}
+}
+
+// sleep waits for d of Midtrans' time.
+func sleep(ctx context.Context, d time.Duration, speed float64) error {
+	timer := time.NewTimer(time.Duration(float64(d) / speed))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

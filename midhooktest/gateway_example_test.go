@@ -1,0 +1,143 @@
+package midhooktest_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// What Midtrans does with a handler that is down for a while, and with one that
+// sends it to a login page.
+func ExampleGateway() {
+	down := 2
+	shop := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down--; down >= 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	login := http.RedirectHandler("/login", http.StatusFound)
+
+	for _, handler := range []http.Handler{shop, login} {
+		g := &midhooktest.Gateway{
+			Handler:   handler,
+			ServerKey: "SB-Mid-server-test",
+			Speed:     1e6, // in a bubble of testing/synctest there is no need of it
+		}
+		d, err := g.Deliver(context.Background(), midhooktest.Sample("gopay"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, a := range d.Attempts {
+			fmt.Println(a.Number, a.Why)
+		}
+		fmt.Println("delivered:", d.Delivered)
+	}
+
+	// Output:
+	// 1 503: retry 1 of 4 follows
+	// 2 503: retry 2 of 4 follows
+	// 3 200: delivered
+	// delivered: true
+	// 1 302: no retry follows, lost
+	// delivered: false
+}
+
+// A body that was edited after it was signed.
+func ExampleGateway_DeliverBody() {
+	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	g := &midhooktest.Gateway{
+		Handler: hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return nil }),
+		Speed:   1e6,
+	}
+	signed := string(midhooktest.Body(midhooktest.Sample("gopay"), "SB-Mid-server-test"))
+	edited := strings.Replace(signed, "154600.00", "1.00", 1)
+	for _, body := range []string{signed, edited} {
+		d, err := g.DeliverBody(context.Background(), []byte(body))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(d.Attempts), d.Delivered, d.Reason)
+	}
+
+	// Output:
+	// 1 true 200: delivered
+	// 6 false 403: no more than 5 retries, lost
+}
+
+// All scenarios against a merchant with midhook. In a test, TestHandler does this
+// and more; here the handler has no Mishap, and accepts one key.
+func ExampleScenarios() {
+	for _, scenario := range midhooktest.Scenarios() {
+		hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			log.Fatal(err)
+		}
+		var orders sync.Map // in place of a table with a unique index
+		subject := midhooktest.Subject{
+			Gateway: &midhooktest.Gateway{
+				Handler: hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+					if n.Paid() {
+						orders.LoadOrStore(n.OrderID, 1)
+					}
+					return nil
+				}),
+				ServerKey: "SB-Mid-server-test",
+				Speed:     18000,
+			},
+			Fulfilled: func(orderID string) int {
+				times, _ := orders.Load(orderID)
+				n, _ := times.(int)
+				return n
+			},
+		}
+		deliveries, err := scenario.Play(context.Background(), subject)
+		fmt.Println(scenario.Name, len(deliveries), err)
+	}
+
+	// Output:
+	// duplicate-storm 35 <nil>
+	// out-of-order 6 <nil>
+	// capture-then-settlement 2 <nil>
+	// slow-handler 0 midhooktest: slow-handler needs a Mishap, to be slow: unsupported operation
+	// crash 1 <nil>
+	// outage 20 <nil>
+	// burst 1000 <nil>
+	// redirect-trap 1 <nil>
+	// key-rotation 0 midhooktest: key-rotation needs a NextKey: unsupported operation
+	// tampering 9 <nil>
+}
+
+// A handler that answers 500 while its database is away, of which Midtrans retries
+// one: the failure says which rule was broken, and then how.
+func ExampleScenario_Play() {
+	var mishap midhooktest.Mishap
+	fulfil := func(ctx context.Context) error { return mishap.Happen(ctx) } // a test double of the shop
+	subject := midhooktest.Subject{
+		Gateway: &midhooktest.Gateway{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if fulfil(r.Context()) != nil {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			}),
+			ServerKey: "SB-Mid-server-test",
+			Speed:     3600,
+		},
+		Mishap: &mishap,
+	}
+	_, err := midhooktest.Outage.Play(context.Background(), subject)
+	rule, _, _ := strings.Cut(err.Error(), "\n")
+	fmt.Println(rule)
+
+	// Output:
+	// outage: An outage of 20 minutes must not lose a payment: answer it with 503, which Midtrans retries four times, and not with 500, which it retries once.
+}
