@@ -1,0 +1,293 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/redisstore"
+)
+
+// Rule: the contract of midhook.Store.
+func TestContract(t *testing.T) {
+	client := startServer(t).client()
+	midhooktest.TestStore(t, func(t *testing.T) midhook.Store { return newStore(t, client) })
+}
+
+// Rule: New says all that is wrong at once, and never panics.
+func TestNewErrors(t *testing.T) {
+	_, err := redisstore.New((*redis.Client)(nil), redisstore.WithPrefix("{shop}:"), nil)
+	require.Error(t, err)
+	for _, part := range []string{"client", "braces", "option 2"} {
+		assert.ErrorContains(t, err, part)
+	}
+	_, err = redisstore.New(nil)
+	require.Error(t, err)
+}
+
+func settlement(owner string) midhook.Claim {
+	return midhook.Claim{Event: "E", Subject: "S", Stage: 40, Owner: owner, Lease: time.Minute}
+}
+
+// Rule: other prefixes are other stores; every key has the prefix, a tag for the
+// cluster's slots, and an expiry.
+func TestPrefix(t *testing.T) {
+	client := startServer(t).client()
+	shop, other := newStore(t, client, redisstore.WithPrefix("shop:")), newStore(t, client)
+	acquire(t, shop, settlement("a"), midhook.Acquired)
+	acquire(t, other, settlement("b"), midhook.Acquired)
+	require.NoError(t, shop.Finish(t.Context(), settlement("a"), time.Hour))
+	acquire(t, other, settlement("c"), midhook.InFlight)
+	lone := settlement("d")
+	lone.Subject = ""
+	acquire(t, shop, lone, midhook.Acquired)
+
+	for pattern, want := range map[string]int{"shop:{*}": 2, redisstore.DefaultPrefix + "{*}": 1, "*": 3} {
+		keys, err := client.Keys(t.Context(), pattern).Result()
+		require.NoError(t, err)
+		assert.Len(t, keys, want, pattern)
+		for _, key := range keys {
+			assert.Positive(t, client.PTTL(t.Context(), key).Val(), "no key without an expiry")
+		}
+	}
+}
+
+// Rule: only digests, times and stages are stored: nothing of what was paid, by
+// whom, and no owner that could be impersonated.
+func TestStored(t *testing.T) {
+	client := startServer(t).client()
+	secrets := []string{"ORDER-4711", "TRANSACTION-0815", "154600", "OWNER-TOKEN"}
+	c := midhook.Claim{
+		Event: secrets[0] + secrets[2], Subject: secrets[0] + secrets[1], Stage: 40, Owner: secrets[3], Lease: time.Minute,
+	}
+	store := newStore(t, client)
+	acquire(t, store, c, midhook.Acquired)
+	require.NoError(t, store.Finish(t.Context(), c, time.Hour))
+	c.Event += "2"
+	acquire(t, store, c, midhook.Acquired)
+
+	keys, err := client.Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	fields, err := client.HGetAll(t.Context(), keys[0]).Result()
+	require.NoError(t, err)
+	require.Len(t, fields, 3)
+	all := fmt.Sprint(keys, fields)
+	for _, secret := range secrets {
+		assert.NotContains(t, all, secret)
+	}
+	assert.Contains(t, all, fmt.Sprintf("%019d", 40), "the stage is stored: the test has looked in the right place")
+	memory, err := client.MemoryUsage(t.Context(), keys[0]).Result()
+	require.NoError(t, err)
+	t.Logf("a subject with one handled event and one claim takes %d bytes", memory)
+}
+
+// Rule: a claim outlives its lease, for its owner to finish late; and it is not
+// kept for ever. A keep is kept.
+func TestExpiry(t *testing.T) {
+	client := startServer(t).client()
+	store := newStore(t, client)
+	ttl := func() time.Duration {
+		keys, err := client.Keys(t.Context(), "*").Result()
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		return client.PTTL(t.Context(), keys[0]).Val()
+	}
+	const day, slack = 24 * time.Hour, time.Minute
+	c := settlement("a")
+	acquire(t, store, c, midhook.Acquired)
+	assert.InDelta(t, day+c.Lease, ttl(), float64(slack))
+	require.NoError(t, store.Finish(t.Context(), c, time.Hour))
+	assert.InDelta(t, day+c.Lease, ttl(), float64(slack), "not shortened: another claim of the subject may be in flight")
+
+	c.Event = "longer"
+	acquire(t, store, c, midhook.Acquired)
+	require.NoError(t, store.Finish(t.Context(), c, 7*day))
+	assert.InDelta(t, 7*day, ttl(), float64(slack))
+	c.Event = "after"
+	acquire(t, store, c, midhook.Acquired)
+	assert.InDelta(t, 7*day, ttl(), float64(slack), "a claim must not shorten what is kept")
+
+	c.Event, c.Lease = "for ever", math.MaxInt64
+	acquire(t, store, c, midhook.Acquired)
+	c.Owner = "b"
+	acquire(t, store, c, midhook.InFlight)
+	c.Owner = "a"
+	require.NoError(t, store.Finish(t.Context(), c, math.MaxInt64))
+	acquire(t, store, c, midhook.Done)
+}
+
+// Rule: stages are compared as what they are, not as floating-point numbers.
+func TestLargeStages(t *testing.T) {
+	store := newStore(t, startServer(t).client())
+	c := settlement("a")
+	c.Stage = math.MaxInt
+	acquire(t, store, c, midhook.Acquired)
+	require.NoError(t, store.Finish(t.Context(), c, time.Hour))
+	c.Event, c.Stage = "late", math.MaxInt-1
+	acquire(t, store, c, midhook.Superseded)
+	c.Stage = 9
+	acquire(t, store, c, midhook.Superseded)
+	c.Stage = math.MaxInt
+	acquire(t, store, c, midhook.Acquired)
+}
+
+// Rule: the same Event with another Subject is another event, as is documented.
+func TestEventUnderItsSubject(t *testing.T) {
+	store := newStore(t, startServer(t).client())
+	c := settlement("a")
+	for _, subject := range []string{"S", "T", ""} {
+		c.Subject = subject
+		acquire(t, store, c, midhook.Acquired)
+		require.NoError(t, store.Finish(t.Context(), c, time.Hour))
+		acquire(t, store, c, midhook.Done)
+	}
+}
+
+// Rule: a subject that is never idle does not grow for ever; what is still kept
+// or in flight stays.
+func TestExpiredEventsGo(t *testing.T) {
+	client := startServer(t).client()
+	store := newStore(t, client)
+	kept := settlement("a")
+	acquire(t, store, kept, midhook.Acquired)
+	require.NoError(t, store.Finish(t.Context(), kept, time.Hour))
+	running := settlement("a")
+	running.Event, running.Lease = "running", time.Millisecond
+	acquire(t, store, running, midhook.Acquired)
+	const events = 500
+	for i := range events {
+		c := settlement("a")
+		c.Event = fmt.Sprint(i)
+		acquire(t, store, c, midhook.Acquired)
+		require.NoError(t, store.Finish(t.Context(), c, time.Millisecond))
+	}
+	keys := client.Keys(t.Context(), "*").Val()
+	require.Len(t, keys, 1)
+	fields := client.HLen(t.Context(), keys[0]).Val()
+	t.Logf("%d fields after %d events", fields, events)
+	assert.Less(t, fields, int64(events/2)) // by chance, mostly below 50
+	acquire(t, store, kept, midhook.Done)
+	require.NoError(t, store.Finish(t.Context(), running, time.Hour), "a lease that has passed is still its owner's to finish")
+}
+
+// Rule: one round trip for each operation; one more when the server does not know
+// the script, as after a restart.
+func TestRoundTrips(t *testing.T) {
+	client := startServer(t).client()
+	var sent recorder
+	client.AddHook(&sent)
+	store := newStore(t, client)
+	cycle := func(event string) []string {
+		sent.commands = nil
+		c := settlement("a")
+		c.Event = event
+		acquire(t, store, c, midhook.Acquired)
+		require.NoError(t, store.Finish(t.Context(), c, time.Hour))
+		acquire(t, store, c, midhook.Done)
+		require.ErrorIs(t, store.Release(t.Context(), c), midhook.ErrNotOwner)
+		return sent.commands
+	}
+	first := []string{"evalsha", "eval", "evalsha", "eval", "evalsha", "evalsha", "eval"}
+	require.Equal(t, first, cycle("1"))
+	require.Equal(t, []string{"evalsha", "evalsha", "evalsha", "evalsha"}, cycle("2"))
+	require.NoError(t, client.ScriptFlush(t.Context()).Err())
+	require.Equal(t, first, cycle("3"))
+}
+
+type recorder struct {
+	mu       sync.Mutex
+	commands []string
+}
+
+func (r *recorder) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if name := strings.ToLower(cmd.Name()); strings.HasPrefix(name, "eval") { // not what greets a new connection
+			r.mu.Lock()
+			r.commands = append(r.commands, name)
+			r.mu.Unlock()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// Rule: a full server with noeviction refuses claims and loses none: what is in
+// flight can be released, and what could not be finished is still in flight.
+func TestFullServer(t *testing.T) {
+	client := startServer(t, "--maxmemory-policy", "noeviction").client()
+	store := newStore(t, client)
+	a, b := settlement("a"), settlement("b")
+	b.Event = "F"
+	acquire(t, store, a, midhook.Acquired)
+	acquire(t, store, b, midhook.Acquired)
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
+
+	c := settlement("c")
+	c.Event = "G"
+	state, err := store.Acquire(t.Context(), c)
+	require.ErrorContains(t, err, "OOM")
+	require.Zero(t, state)
+	err = store.Finish(t.Context(), a, time.Hour)
+	require.ErrorContains(t, err, "OOM")
+	require.NotErrorIs(t, err, midhook.ErrNotOwner)
+	require.NoError(t, store.Release(t.Context(), b))
+
+	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	acquire(t, store, c, midhook.Acquired) // it was not claimed
+	c.Event = "E"
+	acquire(t, store, c, midhook.InFlight)
+	lower := settlement("d")
+	lower.Event, lower.Stage = "pending", 10
+	acquire(t, store, lower, midhook.Acquired) // nothing was finished
+	require.NoError(t, store.Finish(t.Context(), a, time.Hour))
+}
+
+// Rule: an answer that is none of ours is an error, never an answer: nobody runs
+// unclaimed.
+func TestForeignData(t *testing.T) {
+	client := startServer(t).client()
+	store := newStore(t, client)
+	acquire(t, store, settlement("a"), midhook.Acquired)
+	key := client.Keys(t.Context(), "*").Val()[0]
+	require.NoError(t, client.Set(t.Context(), key, "a string", 0).Err())
+	state, err := store.Acquire(t.Context(), settlement("b"))
+	require.ErrorContains(t, err, "WRONGTYPE")
+	require.Zero(t, state)
+
+	pipeline := client.Pipeline() // a Scripter that answers nothing
+	state, err = newStore(t, pipeline).Acquire(t.Context(), settlement("b"))
+	require.Error(t, err)
+	require.Zero(t, state)
+}
+
+// Rule: a server that accepts and does not answer costs no more than the context
+// allows, if the client is set up as documented.
+func TestSilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client := redis.NewClient(&redis.Options{Addr: l.Addr().String(), ContextTimeoutEnabled: true, ReadTimeout: time.Hour})
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = newStore(t, client).Acquire(ctx, settlement("a"))
+	require.Error(t, err)
+	require.Error(t, ctx.Err(), "it was the context that ended the wait")
+}
