@@ -1,0 +1,17 @@
+module github.com/midhook/midhook/echohook
+
+go 1.26.0
+
+require (
+	github.com/labstack/echo/v5 v5.3.1
+	github.com/midhook/midhook v0.0.0
+)
+
+require (
+	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // indirect
+	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	golang.org/x/time v0.16.0 // indirect
+)
+
+// Until midhook has a released version: this repository's own.
+replace github.com/midhook/midhook => ../

@@ -1,0 +1,123 @@
+package fiberhook
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+)
+
+// newRequest is c's request, in memory of its own: fasthttp uses its for other
+// requests while a detached handler, the log and an observer may still read.
+func newRequest(c fiber.Ctx) *http.Request {
+	in := c.Request()
+	r := &http.Request{
+		Method:     strings.Clone(c.Method()),
+		URL:        &url.URL{Path: string(in.URI().Path()), RawQuery: string(in.URI().QueryString())},
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     http.Header{},
+		Host:       string(in.Host()),
+		RemoteAddr: c.RequestCtx().RemoteAddr().String(),
+		RequestURI: string(in.RequestURI()),
+	}
+	for name, value := range in.Header.All() {
+		r.Header.Add(string(name), string(value))
+	}
+	if stream := in.BodyStream(); stream != nil { // fiber's StreamRequestBody: midhook's limit applies
+		r.Body, r.ContentLength = io.NopCloser(stream), int64(in.Header.ContentLength())
+	} else {
+		body := bytes.Clone(in.Body())
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return r.WithContext(c.Context())
+}
+
+// restoreBody gives a streamed body, which midhook has read, back to c.
+func restoreBody(c fiber.Ctx, r *http.Request) {
+	if c.Request().IsBodyStream() {
+		body, _ := io.ReadAll(r.Body) // from memory
+		c.Request().SetBody(body)
+	}
+}
+
+// recorder keeps midhook's answer until fasthttp sends it.
+type recorder struct {
+	conn   net.Conn
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func newRecorder(c fiber.Ctx) *recorder {
+	return &recorder{conn: c.RequestCtx().Conn(), header: http.Header{}}
+}
+
+func (w *recorder) Header() http.Header         { return w.header }
+func (w *recorder) Write(p []byte) (int, error) { w.WriteHeader(http.StatusOK); return w.body.Write(p) }
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 { // there is no way to send a 1xx
+		w.status = status
+	}
+}
+
+// SetReadDeadline is for [http.ResponseController]: at the budget midhook ends a
+// streamed body that does not arrive.
+func (w *recorder) SetReadDeadline(t time.Time) error { return w.conn.SetReadDeadline(t) }
+
+// send makes the answer that of to.
+func (w *recorder) send(to *fasthttp.Response) {
+	w.WriteHeader(http.StatusOK)
+	to.SetStatusCode(w.status)
+	for name, values := range w.header {
+		to.Header.Del(name)
+		for _, value := range values {
+			to.Header.Add(name, value)
+		}
+	}
+	to.SetBody(w.body.Bytes())
+}
+
+// copyResponse writes what a handler has answered to w.
+func copyResponse(w http.ResponseWriter, from *fasthttp.Response) {
+	header := http.Header{}
+	for name, value := range from.Header.All() {
+		header.Add(string(name), string(value))
+	}
+	header.Del(fiber.HeaderContentLength) // fasthttp's business
+	for name, values := range header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(from.StatusCode())
+	_, _ = w.Write(from.Body()) // too late or not, midhook knows the status
+}
+
+// untouched reports whether nobody has answered.
+func untouched(r *fasthttp.Response) bool {
+	return r.StatusCode() == fasthttp.StatusOK && !r.IsBodyStream() && len(r.Body()) == 0
+}
+
+// saved is a response as it was.
+type saved struct{ *fasthttp.Response }
+
+func snapshot(r *fasthttp.Response) saved {
+	s := saved{fasthttp.AcquireResponse()}
+	r.CopyTo(s.Response)
+	return s
+}
+
+// restore undoes what was done to r since.
+func (s saved) restore(r *fasthttp.Response) {
+	r.Reset()
+	s.CopyTo(r)
+}
+
+func (s saved) release() { fasthttp.ReleaseResponse(s.Response) }
