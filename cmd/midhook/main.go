@@ -37,6 +37,7 @@ type command struct {
 var commands = []command{
 	{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
 	{"send", "send your server a signed notification", send},
+	{"play", "play Midtrans to your server, with all retries, in fast motion", rehearse},
 	{"attack", "try on your server what a stranger could", attack},
 	{"status", "stand in for Midtrans' status API", status},
 	{"verify", "tell whether a key signed a body, and if not, why", verify},
@@ -53,6 +54,7 @@ var manuals = map[string]manual{
 		exit:     [2]string{"all came out as expected", "something did not"},
 	},
 	"send":   sendManual,
+	"play":   playManual,
 	"attack": attackManual,
 	"status": statusManual,
 	"verify": verifyManual,
