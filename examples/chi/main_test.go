@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
-	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/demo"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
@@ -35,8 +32,6 @@ func TestSuite(t *testing.T) {
 	})
 }
 
-type tenantKey struct{}
-
 func server(s suite.Setup) http.Handler {
 	r := chi.NewRouter()
 	switch s.Around {
@@ -58,9 +53,9 @@ func server(s suite.Setup) http.Handler {
 	case suite.LoginInside:
 		inside = append(inside, suite.RequireLogin)
 	}
-	handle := notification(s.Shop)
-	r.With(tenant, s.Hook.Handler).With(inside...).Post("/notification/{shop}", handle)
-	r.With(tenant, s.Slow.Handler).With(inside...).Post("/slow/{shop}", handle)
+	handle := suite.Notification(s.Shop, shop)
+	r.With(suite.Tenant(shop), s.Hook.Handler).With(inside...).Post("/notification/{shop}", handle)
+	r.With(suite.Tenant(shop), s.Slow.Handler).With(inside...).Post("/slow/{shop}", handle)
 	r.Mount("/stripped", slashes(s, middleware.StripSlashes))
 	r.Mount("/redirected", slashes(s, middleware.RedirectSlashes))
 	return r
@@ -69,7 +64,7 @@ func server(s suite.Setup) http.Handler {
 func slashes(s suite.Setup, policy func(http.Handler) http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.Use(policy)
-	r.With(tenant, s.Hook.Handler).Post("/{shop}", notification(s.Shop))
+	r.With(suite.Tenant(shop), s.Hook.Handler).Post("/{shop}", suite.Notification(s.Shop, shop))
 	return r
 }
 
@@ -85,44 +80,5 @@ type quiet struct{ middleware.LogEntry }
 
 func (quiet) Panic(any, []byte) {}
 
-func tenant(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenantKey{}, chi.URLParam(r, "shop"))))
-	})
-}
-
-func notification(shop *suite.Shop) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		n, _ := midhook.FromContext(r.Context())
-		var body struct {
-			OrderID string `json:"order_id"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&body)
-		do := shop.Arrived(n, body.OrderID)
-		switch do {
-		case suite.Late, suite.LatePanic, suite.LateFailure:
-			for shop.Lingering() {
-				shop.Saw(chi.URLParam(r, "shop"), r.Context().Value(tenantKey{}).(string))
-				_, _ = w.Write([]byte("late"))
-			}
-		}
-		switch do {
-		case suite.Fail, suite.Error, suite.LateFailure:
-			http.Error(w, "secret", http.StatusInternalServerError)
-		case suite.Refuse:
-			w.WriteHeader(http.StatusConflict)
-		case suite.NotFound:
-			http.NotFound(w, r)
-		case suite.Redirect:
-			http.Redirect(w, r, "/login", http.StatusFound)
-		case suite.Panic, suite.LatePanic:
-			panic("secret")
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusCreated)
-			_ = json.NewEncoder(w).Encode(map[string]any{
-				"order": n.OrderID, "shop": chi.URLParam(r, "shop"), "tenant": r.Context().Value(tenantKey{}),
-			})
-		}
-	}
-}
+// shop is the route's parameter.
+func shop(r *http.Request) string { return chi.URLParam(r, "shop") }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
 	"testing"
 
-	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/demo"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
@@ -31,24 +28,22 @@ func TestSuite(t *testing.T) {
 	})
 }
 
-type tenantKey struct{}
-
 func server(s suite.Setup) http.Handler {
-	handle := http.Handler(notification(s.Shop))
+	handle := http.Handler(suite.Notification(s.Shop, shop))
 	switch s.Around {
 	case suite.RecoveryInside:
-		handle = recovery(handle)
+		handle = suite.Recovery(handle)
 	case suite.LoginInside:
 		handle = suite.RequireLogin(handle)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /notification/{shop}", tenant(s.Hook.Handler(handle)))
-	mux.Handle("POST /slow/{shop}", tenant(s.Slow.Handler(handle)))
-	mux.Handle("POST /tree/{shop}/", tenant(s.Hook.Handler(handle)))
+	mux.Handle("POST /notification/{shop}", suite.Tenant(shop)(s.Hook.Handler(handle)))
+	mux.Handle("POST /slow/{shop}", suite.Tenant(shop)(s.Slow.Handler(handle)))
+	mux.Handle("POST /tree/{shop}/", suite.Tenant(shop)(s.Hook.Handler(handle)))
 
 	switch s.Around {
 	case suite.RecoveryOutside:
-		return recovery(mux)
+		return suite.Recovery(mux)
 	case suite.LoginOutside:
 		return suite.RequireLogin(mux)
 	case suite.BodyLimit:
@@ -61,69 +56,5 @@ func server(s suite.Setup) http.Handler {
 	return mux
 }
 
-// recovery is what every net/http service has of its own.
-func recovery(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorder := &recorder{ResponseWriter: w}
-		defer func() {
-			if recover() != nil && !recorder.answered {
-				w.WriteHeader(http.StatusInternalServerError)
-			}
-		}()
-		next.ServeHTTP(recorder, r)
-	})
-}
-
-type recorder struct {
-	http.ResponseWriter
-	answered bool
-}
-
-func (r *recorder) WriteHeader(status int) {
-	r.answered = true
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter } // for the flush at the budget
-
-func tenant(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenantKey{}, r.PathValue("shop"))))
-	})
-}
-
-func notification(shop *suite.Shop) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		n, _ := midhook.FromContext(r.Context())
-		var body struct {
-			OrderID string `json:"order_id"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&body)
-		do := shop.Arrived(n, body.OrderID)
-		switch do {
-		case suite.Late, suite.LatePanic, suite.LateFailure:
-			for shop.Lingering() {
-				shop.Saw(r.PathValue("shop"), r.Context().Value(tenantKey{}).(string))
-				_, _ = w.Write([]byte("late"))
-			}
-		}
-		switch do {
-		case suite.Fail, suite.Error, suite.LateFailure:
-			http.Error(w, "secret", http.StatusInternalServerError)
-		case suite.Refuse:
-			w.WriteHeader(http.StatusConflict)
-		case suite.NotFound:
-			http.NotFound(w, r)
-		case suite.Redirect:
-			http.Redirect(w, r, "/login", http.StatusFound)
-		case suite.Panic, suite.LatePanic:
-			panic("secret")
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusCreated)
-			_ = json.NewEncoder(w).Encode(map[string]any{
-				"order": n.OrderID, "shop": r.PathValue("shop"), "tenant": r.Context().Value(tenantKey{}),
-			})
-		}
-	}
-}
+// shop is the route's parameter.
+func shop(r *http.Request) string { return r.PathValue("shop") }
