@@ -166,6 +166,14 @@ func (b *bufferedWriter) written() int {
 	return b.status
 }
 
+// judge asks accepts about what the handler has written, a 2xx.
+func (b *bufferedWriter) judge(accepts func(int, http.Header, []byte) bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.decide(http.StatusOK)
+	return accepts(b.status, b.decided, b.body.Bytes())
+}
+
 // over reports whether the response is decided, and writing is in vain.
 func (b *bufferedWriter) over() bool {
 	b.mu.Lock()

@@ -20,11 +20,15 @@ var (
 	ErrExpectation = errors.New("amount or currency is not the order's")
 )
 
+// check is a step between claim and handler that may keep a message from the
+// handler, or replace it by one that says what is true.
+type check func(context.Context, Message) (Message, Outcome, error)
+
 // confirm replaces what was notified by what the API says, if that is the same
 // transaction and not less.
-func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outcome, error) {
-	n, ok := msg.value.(*Notification)
-	if !ok || n.Kind() != Payment || n.confirmed || msg.test {
+func (c *StatusClient) confirm(ctx context.Context, msg Message) (Message, Outcome, error) {
+	n, ok := msg.Value.(*Notification)
+	if !ok || n.Kind() != Payment || n.confirmed || msg.Test {
 		return msg, proceed, nil
 	}
 	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
@@ -41,7 +45,7 @@ func (c *StatusClient) confirm(ctx context.Context, msg message) (message, Outco
 		now.OrderID = n.OrderID
 	}
 	now.notified = n
-	return now.message(msg.keyLabel), proceed, nil
+	return now.Message(msg.KeyLabel), proceed, nil
 }
 
 // ownedBy asks whether a transaction belongs to an order, where the API does not
@@ -124,9 +128,9 @@ type Expectation struct {
 
 // expectation checks payments against the merchant's record.
 func expectation(fn func(context.Context, *Notification) (Expectation, error)) check {
-	return func(ctx context.Context, msg message) (message, Outcome, error) {
-		n, ok := msg.value.(*Notification)
-		if !ok || n.Kind() != Payment || msg.test {
+	return func(ctx context.Context, msg Message) (Message, Outcome, error) {
+		n, ok := msg.Value.(*Notification)
+		if !ok || n.Kind() != Payment || msg.Test {
 			return msg, proceed, nil
 		}
 		want, err := fn(ctx, n)
@@ -148,8 +152,8 @@ func expectation(fn func(context.Context, *Notification) (Expectation, error)) c
 	}
 }
 
-// OutcomeError is what [Middleware.Reconcile] returns for an event that was not
-// handled.
+// OutcomeError is what [Middleware.Reconcile] and [Middleware.HandleMessage]
+// return for an event that was not handled.
 type OutcomeError struct {
 	Outcome Outcome
 	Err     error // may be nil
@@ -170,29 +174,43 @@ func (e *OutcomeError) Unwrap() error { return e.Err }
 // It needs [WithStatusCheck]. Ask by order_id where the customer may have paid by
 // DANA or by a virtual account of Danamon, BSI, Seabank or Saqu.
 //
-// It returns nil if next succeeded, or the event had been handled; the errors of
-// [StatusClient.Get]; and otherwise an [OutcomeError], such as OutcomeInFlight
-// while a notification of the event is being handled. next gets a POST request
-// with the API's answer for a body, and a context that ends with ctx, and after
-// budget and grace. What next answers goes nowhere, but decides as in
-// [Middleware.Handler].
+// Its errors are those of [StatusClient.Get] and of [Middleware.HandleMessage],
+// which next's request comes from, with the API's answer for a body.
 func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
-	if m.status == nil {
+	if m.midtrans == nil || m.midtrans.status == nil {
 		return errors.New("midhook: Reconcile needs WithStatusCheck")
 	}
-	if next == nil {
-		return errors.New("midhook: nil handler")
-	}
-	n, err := m.status.Get(ctx, id)
+	n, err := m.midtrans.status.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("midhook: reconcile: %w", err)
 	}
 	if n.OrderID == n.TransactionID {
 		return fmt.Errorf("midhook: reconcile: %w: the status API tells the order of this transaction only to who asks by order_id", ErrUnknownOrder)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(n.Raw()))
+	return m.HandleMessage(ctx, n.Message(""), n.Raw(), next)
+}
+
+// HandleMessage hands an event that was not delivered to next as if it had been:
+// the same pipeline from the claim on, so that next runs once, whether a delivery
+// of the event comes before, after or at the same time. It is for events that the
+// sender's API was asked for, and it trusts msg: msg.Value and msg.Event must be
+// what the [Gateway] makes of the same event when it is delivered.
+//
+// It returns nil if next succeeded, or the event had been handled; otherwise an
+// [OutcomeError], such as OutcomeInFlight while a delivery of the event is being
+// handled. next gets a POST request with body, which is JSON, and a context that
+// ends with ctx, and after budget and grace. What next answers goes nowhere, but
+// decides as in [Middleware.Handler].
+func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte, next http.Handler) error {
+	if next == nil {
+		return errors.New("midhook: nil handler")
+	}
+	if msg.Event == "" {
+		return fmt.Errorf("midhook: %w", errNoEvent)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("midhook: reconcile: %w", err)
+		return fmt.Errorf("midhook: %w", err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 
@@ -201,19 +219,15 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 		Middleware: m,
 		w:          bufferedWriter{inner: nowhere{}},
 		r:          r,
-		body:       n.Raw(),
+		body:       body,
 		values:     context.WithoutCancel(ctx),
 		ctx:        ctx,
 		arrived:    now,
 		deadline:   now.Add(m.budget),
 	}
-	msg := n.message("")
 	d.message.Store(&msg)
 	d.renewal.Store(time.AfterFunc(m.lease/2, d.renew))
-	d.process(func(w http.ResponseWriter, r *http.Request) error {
-		next.ServeHTTP(w, r)
-		return nil
-	})
+	d.process(answering(next))
 	if d.outcome.final() {
 		return nil
 	}

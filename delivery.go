@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -27,9 +28,10 @@ type delivery struct {
 	timer    *time.Timer
 
 	body    []byte
-	again   bodyReader // for the handler to read
-	opened  message
-	message atomic.Pointer[message] // nil until the body is read and authentic; opened, or what was confirmed
+	again   bodyReader  // for the handler to read
+	read    atomic.Bool // body is complete
+	opened  Message
+	message atomic.Pointer[Message] // nil until the body is authentic; opened, or what was confirmed
 
 	mu       sync.Mutex    // not held while the store is at work
 	claims   []Claim       // held: of the event, and of the event that was confirmed instead
@@ -51,7 +53,7 @@ func (*bodyReader) Close() error { return nil }
 // waiting is a context for what may keep a delivery waiting: a store elsewhere,
 // a check, the handler rate. Where nothing does, there is no timer to pay for.
 func (d *delivery) waiting(ctx context.Context, deadline time.Time, cause error) (context.Context, context.CancelFunc) {
-	if _, instant := d.store.(*lruStore); instant && d.limiter == nil && d.checks == nil {
+	if _, instant := d.store.(*lruStore); instant && !d.patient && d.limiter == nil && d.checks == nil {
 		return ctx, func() {}
 	}
 	return context.WithDeadlineCause(ctx, deadline, cause)
@@ -125,47 +127,97 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 }
 
+var errNoEvent = errors.New("the gateway did not say which event this is")
+
 // open has the gateway tell whether the body is authentic.
 func (d *delivery) open() (Outcome, error) {
+	d.read.Store(true)
 	var err error
-	d.opened, err = d.gateway.open(d.r.Header, d.body)
-	if err == nil || errors.Is(err, ErrUnconfirmed) {
+	d.opened, err = d.gateway.Open(d.r.Header, d.body)
+	asked := err == nil && d.authenticate != nil
+	if asked {
+		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
+		defer cancel()
+		d.opened, err = d.authenticate(ctx, d.opened)
+	}
+	if err == nil && d.opened.Event == "" {
+		err = errNoEvent // nothing runs unclaimed
+	}
+	if err == nil || errors.Is(err, ErrUnconfirmed) && !asked {
 		d.message.Store(&d.opened)
 	}
 	switch {
-	case err == nil && d.opened.test && !d.handOnTests:
+	case err == nil && d.opened.Test && !d.handOnTests:
 		return OutcomeTest, nil
 	case err == nil:
 		return proceed, nil
+	case errors.Is(err, ErrUnconfirmed) && asked:
+		return OutcomeContradicted, err
 	case errors.Is(err, ErrUnconfirmed):
 		return OutcomeUnconfirmed, err
 	case errors.Is(err, ErrSignature):
 		return OutcomeForged, err
-	default:
+	case errors.Is(err, ErrRateLimited) && asked:
+		return OutcomeRateLimited, err
+	case errors.Is(err, ErrMalformed) || !asked:
 		return OutcomeMalformed, err
+	default:
+		return OutcomeStatusUnavailable, err
 	}
 }
 
-// acquire claims the event. Nothing runs unclaimed.
+// acquire claims the event. Nothing runs unclaimed. What may not come again is
+// not sent away before it must be.
 func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 	d.claiming = true
 	msg := d.message.Load()
 	claim := Claim{
-		Event:   msg.event,
-		Subject: msg.subject,
-		Stage:   msg.stage,
+		Event:   msg.Event,
+		Subject: msg.Subject,
+		Stage:   msg.Stage,
 		Owner:   rand.Text(),
 		Lease:   d.lease,
 	}
+	outcome, err := d.claim(ctx, claim)
+	for pause := minPause; d.patient && (outcome == OutcomeInFlight || outcome == OutcomeStoreUnavailable); pause = min(2*pause, maxPause) {
+		if !d.pause(ctx, pause) {
+			break
+		}
+		outcome, err = d.claim(ctx, claim)
+	}
+	return outcome, err
+}
+
+const (
+	minPause = 10 * time.Millisecond // between two tries to claim an event
+	maxPause = 200 * time.Millisecond
+)
+
+// pause waits, and reports whether there is time left in the budget after it.
+func (d *delivery) pause(ctx context.Context, pause time.Duration) bool {
+	pause = min(pause, time.Until(d.deadline)-minPause)
+	if pause <= 0 {
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// claim tries once.
+func (d *delivery) claim(ctx context.Context, claim Claim) (Outcome, error) {
 	state, err := d.store.Acquire(ctx, claim)
 	if err == nil && state == Superseded && d.handOnSuperseded {
 		claim.Stage = 0
 		state, err = d.store.Acquire(ctx, claim)
 	}
 	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
-		d.mu.Lock()
-		d.claims = append(d.claims, claim)
-		d.mu.Unlock()
+		d.hold(claim)
 	}
 	switch {
 	case err != nil:
@@ -183,6 +235,18 @@ func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 	}
 }
 
+// hold remembers a claim to be settled, once.
+func (d *delivery) hold(claim Claim) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	same := func(c Claim) bool { return c.Owner == claim.Owner }
+	if i := slices.IndexFunc(d.claims, same); i >= 0 {
+		d.claims[i] = claim
+		return
+	}
+	d.claims = append(d.claims, claim)
+}
+
 // check makes sure that what the message says may be acted upon. What turns out
 // to be another event is claimed, too.
 func (d *delivery) check(ctx context.Context) (Outcome, error) {
@@ -193,7 +257,7 @@ func (d *delivery) check(ctx context.Context) (Outcome, error) {
 			return outcome, err
 		}
 		d.message.Store(&msg)
-		if msg.event != before.event { // its own notification is on its way
+		if msg.Event != before.Event { // its own notification is on its way
 			if outcome, err := d.acquire(ctx); outcome != proceed {
 				return outcome, err
 			}
@@ -216,7 +280,7 @@ func (d *delivery) admit(ctx context.Context) (Outcome, error) {
 }
 
 // run calls the handler and says what its answer means.
-func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (Outcome, error) {
+func (d *delivery) run(handle handler) (Outcome, error) {
 	ctx := context.WithValue(d.ctx, deliveryKey, d)
 	ctx, cancel := context.WithDeadlineCause(ctx, d.deadline.Add(d.grace), ErrGraceExceeded)
 	defer cancel()
@@ -225,7 +289,7 @@ func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (O
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
 
-	err := handle(&d.w, r)
+	answers, err := handle(&d.w, r)
 
 	status := d.w.written()
 	_, permanent := errors.AsType[*permanentError](err)
@@ -237,7 +301,7 @@ func (d *delivery) run(handle func(http.ResponseWriter, *http.Request) error) (O
 	case status == 0 && ctx.Err() != nil:
 		return OutcomeHandlerFailed, context.Cause(ctx) // it gave up
 	case status == 0, status/100 == 2:
-		d.own = true
+		d.own = answers && (d.accepts == nil || d.w.judge(d.accepts))
 		return OutcomeHandled, nil
 	}
 	err = fmt.Errorf("handler answered %d", status)
@@ -337,7 +401,7 @@ func (d *delivery) expire() {
 	defer d.ordered.Unlock()
 	outcome := OutcomeBudgetExceeded
 	var reading io.Closer
-	if d.message.Load() == nil {
+	if !d.read.Load() {
 		outcome, reading = OutcomeBodyIncomplete, d.r.Body
 	} else {
 		// First of all: to answer may block, and so may an observer.
@@ -371,7 +435,7 @@ func (d *delivery) renew() {
 		case err != nil:
 			next = leaseMargin / 2 // there may still be time
 		case state != Acquired:
-			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", "notification", d.message.Load().value)
+			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", slog.Any("notification", shown(d.message.Load().Value)))
 		}
 	}
 	d.renewal.Store(time.AfterFunc(next, d.renew))
@@ -389,8 +453,8 @@ func (d *delivery) survive() {
 func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
 	e := Event{Outcome: outcome, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
 	if msg := d.message.Load(); msg != nil {
-		e.Notification, _ = msg.value.(*Notification)
-		e.KeyLabel = msg.keyLabel
+		e.Value, e.KeyLabel = msg.Value, msg.KeyLabel
+		e.Notification, _ = msg.Value.(*Notification)
 	}
 	d.observation.report(d.values, e, d.r.RemoteAddr, stack)
 }

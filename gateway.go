@@ -3,77 +3,164 @@ package midhook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
+
+	"github.com/midhook/midhook/internal/secret"
 )
 
 // ErrUnconfirmed marks an authentic notification that claims more than was
-// signed, or something else than the status API confirms: someone edited it.
+// signed, or something else than the sender's API confirms: someone edited it.
 var ErrUnconfirmed = errors.New("notification claims more than was signed or confirmed")
 
-// gateway is one sender of webhooks: how to tell that a body is authentic, and
+// Gateway is one sender of webhooks: how to tell that a body is authentic, and
 // which answers the sender understands. The rest of a delivery's life is the
-// same for all senders.
-type gateway interface {
-	// open reads a body and checks that it is authentic, without I/O or a
-	// clock. Its errors are ErrMalformed, ErrSignature, or ErrUnconfirmed with
-	// the message.
-	open(header http.Header, body []byte) (message, error)
-	// answer is the response to an outcome.
-	answer(Outcome) (status int, contentType, body string)
+// same for all senders, see [NewGateway]. Its methods are called at once from
+// many goroutines.
+//
+// A Gateway may have the methods of [Authenticator], [Acceptor] and [Retrier],
+// too.
+type Gateway interface {
+	// Open reads a body and checks that it is authentic, without I/O and without
+	// changing header or body, which it may keep. It returns an error that is
+	// [ErrMalformed] or [ErrSignature], whose text goes to the log and must hold
+	// nothing of the body or the key, or the message; or both the message and an
+	// error that is [ErrUnconfirmed], for what is authentic but must not be
+	// handled. An empty body comes here, too.
+	Open(header http.Header, body []byte) (Message, error)
+
+	// Answer is the response to an outcome, asked for once, by [NewGateway]: a
+	// status that the sender takes as the end where nothing is left to do, and one
+	// after which it comes again where something is. [PlainAnswer] will often do.
+	// It must not redirect, and for [OutcomeHandled] be a 2xx.
+	Answer(Outcome) (status int, contentType, body string)
 }
 
-// message is an authentic notification as the pipeline sees it.
-type message struct {
-	value          any    // what the handler gets: a *Notification
-	event, subject string // see Claim
-	stage          int
-	keyLabel       string // of the key that matched
-	test           bool   // sent by hand from the sender's dashboard
+// Message is an authentic notification as the pipeline sees it.
+type Message struct {
+	// Value is what the handler gets, see [Value]: a [*Notification] for Midtrans'
+	// payments. It is logged if it is an [log/slog.LogValuer], which must leave
+	// out what nobody may see, and otherwise is not.
+	Value any
+
+	Event    string // what is to be handled once, see [Claim]; required, and another for every other gateway
+	Subject  string // what events in an order have in common; "" for none
+	Stage    int    // place in that order; 0 for none
+	KeyLabel string // of the key that matched
+	Test     bool   // sent by hand from the sender's dashboard, see WithTestNotifications
 }
 
-// check is a step between claim and handler that may keep a message from the
-// handler, or replace it by one that says what is true.
-type check func(context.Context, message) (message, Outcome, error)
+// Authenticator is a [Gateway] whose bodies prove nothing by themselves: only the
+// sender's API tells whether they are true.
+type Authenticator interface {
+	// Authenticate asks about what Open has read, and returns what is true instead.
+	// It is called before anything is claimed, for anyone can send such a body, and
+	// it must limit its own rate. ctx ends at the response budget.
+	//
+	// An error that is [ErrUnconfirmed] or [ErrSignature] is answered as what
+	// someone has made up, [ErrMalformed] as what cannot be read, [ErrRateLimited]
+	// as too much at once, and any other as an API that cannot be asked.
+	Authenticate(ctx context.Context, msg Message) (Message, error)
+}
+
+// Acceptor is a [Gateway] whose sender does not take every 2xx for a success.
+type Acceptor interface {
+	// Accepts reports whether the sender is content with a handler's own 2xx
+	// answer. If not, Answer([OutcomeHandled]) is sent instead.
+	Accepts(status int, header http.Header, body []byte) bool
+}
+
+// Retrier is a [Gateway] that says whether its sender comes again after a
+// refusal. Without this method it is taken to.
+type Retrier interface {
+	// Retries reports that it does. If it does not, a delivery that meets another
+	// one of its event, or a store that is away, waits for as long as the response
+	// budget lasts, and is refused only then.
+	Retries() bool
+}
+
+// NewGateway returns the middleware for another sender's webhooks: everything
+// that [New] says of Midtrans', but for what makes a body authentic and what the
+// sender wants to hear, which is g's to say. A handler finds the notification with
+// [Value], or the FromContext of g's package.
+//
+// The options that speak of Midtrans' notifications are refused: [WithServerKey],
+// [WithStatusCheck] and [WithExpectation]. The error lists everything that is
+// wrong.
+func NewGateway(g Gateway, opts ...Option) (*Middleware, error) {
+	s := defaultSettings()
+	errs := []error{checkGateway(g), s.apply(opts)}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("midhook: %w", err)
+	}
+	return newMiddleware(g, s), nil
+}
+
+// checkGateway refuses answers that would lose events.
+func checkGateway(g Gateway) error {
+	if v := reflect.ValueOf(g); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("gateway: it must not be nil")
+	}
+	var errs []error
+	for o := proceed + 1; o < outcomeCount; o++ {
+		status, _, _ := g.Answer(o)
+		switch {
+		case status < 200 || status > 599 || status/100 == 3:
+			errs = append(errs, fmt.Errorf("gateway: its answer to %s is %d: 200 to 599 and no redirect is required", o, status))
+		case o == OutcomeHandled && status/100 != 2:
+			errs = append(errs, fmt.Errorf("gateway: its answer to %s is %d: a 2xx is required", o, status))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// PlainAnswer is what Midtrans is answered: the statuses of its own retry engine,
+// where 503 asks for a retry, and one plain line. Most senders understand it.
+//
+// Midtrans takes a 2xx as the end, comes twice again after 400 and 404, once after
+// 500, four times after 503 and five times after anything else, but never after
+// 301, 302 and 303; first after two minutes at the most, for the last time within
+// six hours. (Midtrans, "Best Practices to Handle Notification")
+func PlainAnswer(o Outcome) (status int, contentType, body string) {
+	status, line := o.plain()
+	return status, "text/plain; charset=utf-8", line + "\n"
+}
 
 // midtrans is the gateway of Midtrans' payment and Pay Account notifications.
-type midtrans struct{ keys []serverKey }
+type midtrans struct{ keys secret.List }
 
 // testOrder begins the order_id of the notification that Midtrans' dashboard
 // sends on demand.
 const testOrder = "payment_notif_test_"
 
-func (g midtrans) open(_ http.Header, body []byte) (message, error) {
+func (g midtrans) Open(_ http.Header, body []byte) (Message, error) {
 	n, err := Parse(body)
 	if err != nil {
-		return message{}, err
+		return Message{}, err
 	}
-	label, err := signer(n, g.keys)
-	if err != nil {
-		return message{}, err
+	label, ok := g.keys.Match(n.signedBy)
+	switch {
+	case !ok:
+		return Message{}, ErrSignature
+	case n.overclaims():
+		return n.Message(label), ErrUnconfirmed
 	}
-	if n.overclaims() {
-		return n.message(label), ErrUnconfirmed
-	}
-	return n.message(label), nil
+	return n.Message(label), nil
 }
 
-func (n *Notification) message(keyLabel string) message {
-	return message{
-		value:    n,
-		event:    n.IdempotencyKey(),
-		subject:  n.subject(),
-		stage:    n.stage(),
-		keyLabel: keyLabel,
-		test:     strings.HasPrefix(n.OrderID, testOrder),
-	}
-}
+func (midtrans) Answer(o Outcome) (status int, contentType, body string) { return PlainAnswer(o) }
 
-// answer speaks to Midtrans' retry engine: a 2xx ends the matter, 400 and 404
-// get two retries, 500 one, 503 four, anything else five, and 301, 302 and 303
-// none at all. The first retry comes after two minutes at the most, the last
-// within six hours. (Midtrans, "Best Practices to Handle Notification")
-func (midtrans) answer(o Outcome) (status int, contentType, body string) {
-	status, line := o.plain()
-	return status, "text/plain; charset=utf-8", line + "\n"
+// Message is what the pipeline is to know of n, for a [Gateway] of one's own whose
+// bodies are Midtrans' notifications. It does not verify n.
+func (n *Notification) Message(keyLabel string) Message {
+	return Message{
+		Value:    n,
+		Event:    n.IdempotencyKey(),
+		Subject:  n.subject(),
+		Stage:    n.stage(),
+		KeyLabel: keyLabel,
+		Test:     strings.HasPrefix(n.OrderID, testOrder),
+	}
 }

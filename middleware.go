@@ -4,24 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/midhook/midhook/internal/secret"
 )
 
-// Middleware receives Midtrans' notifications and hands them to the merchant's
-// handler: verified, once, and answered in time. It is made by [New] and safe
-// for concurrent use.
+// Middleware receives Midtrans' notifications, or another sender's, and hands
+// them to the merchant's handler: verified, once, and answered in time. It is
+// made by [New] or [NewGateway] and safe for concurrent use.
 type Middleware struct {
 	settings
-	gateway     gateway
-	checks      []check // between claim and handler, in this order
-	observation *observation
-	lease       time.Duration
-	answers     [outcomeCount]answer
+	gateway      Gateway
+	authenticate func(context.Context, Message) (Message, error)        // nil: Open is enough
+	accepts      func(status int, header http.Header, body []byte) bool // nil: every 2xx
+	patient      bool                                                   // the sender may not come again
+	checks       []check                                                // between claim and handler, in this order
+	observation  *observation
+	lease        time.Duration
+	answers      [outcomeCount]answer
 }
 
 // Format says no more than the type: settings hold keys.
@@ -41,24 +46,35 @@ const (
 // sandbox. Its error lists everything that is wrong with the key and the
 // options.
 func New(serverKey string, opts ...Option) (*Middleware, error) {
-	s, err := newSettings(serverKey, opts)
-	if err != nil {
+	s := defaultSettings()
+	s.midtrans = &midtransSettings{}
+	own := WithServerKey(secret.DefaultLabel, serverKey)
+	if err := errors.Join(own(&s), s.apply(opts)); err != nil {
 		return nil, fmt.Errorf("midhook: %w", err)
 	}
+	return newMiddleware(midtrans{s.midtrans.keys}, s), nil
+}
+
+// newMiddleware decides everything that is the same for every delivery.
+func newMiddleware(g Gateway, s settings) *Middleware {
 	m := &Middleware{
 		settings:    s,
-		gateway:     midtrans{s.keys},
+		gateway:     g,
+		checks:      s.midtrans.checks(),
 		observation: newObservation(s.logger, s.observer),
 		lease:       s.budget + s.grace + leaseMargin,
 	}
-	if s.status != nil {
-		m.checks = append(m.checks, s.status.confirm)
+	if a, ok := g.(Authenticator); ok {
+		m.authenticate = a.Authenticate
 	}
-	if s.expect != nil {
-		m.checks = append(m.checks, s.expect)
+	if a, ok := g.(Acceptor); ok {
+		m.accepts = a.Accepts
+	}
+	if r, ok := g.(Retrier); ok {
+		m.patient = !r.Retries()
 	}
 	for o := proceed + 1; o < outcomeCount; o++ {
-		m.answers[o] = newAnswer(m.gateway.answer(o))
+		m.answers[o] = newAnswer(g.Answer(o))
 		switch m.answers[o].status {
 		case http.StatusServiceUnavailable:
 			retryAfter := math.Ceil((s.budget + s.grace).Seconds()) // by then a handler in flight is through
@@ -67,7 +83,7 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 			m.answers[o].header.Set("Allow", http.MethodPost)
 		}
 	}
-	return m, nil
+	return m
 }
 
 // Handler returns a handler that calls next for each verified notification that
@@ -85,32 +101,29 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("midhook: nil handler")
 	}
-	return m.serve(func(w http.ResponseWriter, r *http.Request) error {
-		next.ServeHTTP(w, r)
-		return nil
-	})
+	return m.serve(answering(next))
 }
 
 // HandlerFunc is Handler for a function that returns an error: nil is answered
 // 200, a [Permanent] error 200 too, any other error 503, of which Midtrans
 // retries four. The error is in the log and in [Event].Err, not in the answer.
 func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) http.Handler {
+	return HandleValue(m, fn)
+}
+
+// HandleValue is [Middleware.HandlerFunc] for a function that takes the
+// notifications of another sender: T is the type of [Message].Value, such as
+// *paymongo.Event. A T that is another type fails every delivery.
+func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.Handler {
 	if fn == nil {
 		panic("midhook: nil handler")
 	}
-	return m.serve(func(w http.ResponseWriter, r *http.Request) error {
-		n, _ := FromContext(r.Context())
-		if err := fn(r.Context(), n); err != nil {
-			return err
+	return m.serve(func(_ http.ResponseWriter, r *http.Request) (bool, error) {
+		v, ok := Value[T](r.Context())
+		if !ok {
+			return false, fmt.Errorf("the handler takes a %v, which this gateway does not give", reflect.TypeFor[T]())
 		}
-		a := m.answers[OutcomeHandled]
-		maps.Copy(w.Header(), a.header)
-		w.WriteHeader(a.status)
-		_, err := w.Write(a.body)
-		if errors.Is(err, http.ErrHandlerTimeout) {
-			err = nil // too late for the answer, not for the event
-		}
-		return err
+		return false, fn(r.Context(), v)
 	})
 }
 
@@ -139,13 +152,15 @@ var deliveryKey = &contextKey{"delivery"}
 
 // FromContext returns the notification that a handler under [Middleware] is to
 // handle. It is shared with the observer and the log: do not change it.
-func FromContext(ctx context.Context) (*Notification, bool) {
-	d, ok := ctx.Value(deliveryKey).(*delivery)
-	if !ok {
-		return nil, false
+func FromContext(ctx context.Context) (*Notification, bool) { return Value[*Notification](ctx) }
+
+// Value is [FromContext] for any sender: it returns the [Message].Value that a
+// handler is to handle, if that is a T.
+func Value[T any](ctx context.Context) (value T, ok bool) {
+	if d, found := ctx.Value(deliveryKey).(*delivery); found {
+		value, ok = d.message.Load().Value.(T)
 	}
-	n, ok := d.message.Load().value.(*Notification)
-	return n, ok
+	return value, ok
 }
 
 // ClaimsFromContext returns the claims under which a handler runs: one, or two
@@ -162,9 +177,20 @@ func ClaimsFromContext(ctx context.Context) []Claim {
 	return slices.Clone(d.claims)
 }
 
+// handler is a merchant's handler, and reports whether it gives an answer of its
+// own. An error is a failure.
+type handler func(http.ResponseWriter, *http.Request) (answers bool, err error)
+
+func answering(next http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) (bool, error) {
+		next.ServeHTTP(w, r)
+		return true, nil
+	}
+}
+
 // serve is the life of a delivery, from the socket to the handler and back.
 // Each step says how the delivery ends, or proceed.
-func (m *Middleware) serve(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (m *Middleware) serve(handle handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := m.arrive(w, r) // the budget runs from here
 		defer d.leave()
@@ -186,7 +212,7 @@ func (m *Middleware) serve(handle func(http.ResponseWriter, *http.Request) error
 }
 
 // process hands an authentic notification on, under a claim.
-func (d *delivery) process(handle func(http.ResponseWriter, *http.Request) error) {
+func (d *delivery) process(handle handler) {
 	ctx, cancel := d.waiting(d.ctx, d.deadline, ErrBudgetExceeded)
 	defer cancel()
 	defer d.abandon() // unless settled: a panic or runtime.Goexit

@@ -1,19 +1,14 @@
 package midhook
 
 import (
-	"bytes"
-	"cmp"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"reflect"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/midhook/midhook/internal/object"
 )
 
 // ErrMalformed marks a body that is not a notification: not one JSON object,
@@ -197,22 +192,16 @@ func Parse(body []byte) (*Notification, error) {
 	return n, nil
 }
 
+// notificationFields finds the fields of a Notification by their JSON names.
+var notificationFields = object.TableOf[Notification]()
+
 // decode reads any JSON object that could be a notification, or the status
 // API's answer.
 func decode(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
-	v := reflect.ValueOf(n).Elem()
 	var kinds Kind
-	err := read(body, n.raw, func(p *parser, name string) error {
-		f := notificationFields[name]
-		if f.identifies != 0 && p.dec.PeekKind() != jsontext.KindNull {
-			kinds |= f.identifies
-		}
-		_, err := p.field(v, f)
-		return err
-	})
-	if err != nil {
-		return nil, malformed(err)
+	if err := notificationFields.Decode(body, n.raw, n, func(name string) { kinds |= identifies(name) }); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if kinds == Payment|PayAccount {
 		return nil, fmt.Errorf("%w: it has fields of a payment and of a Pay Account", ErrMalformed)
@@ -222,18 +211,16 @@ func decode(body []byte) (*Notification, error) {
 	return n, nil
 }
 
-// malformed says where a body stops being JSON. The decoder's own text would
-// quote the body.
-func malformed(err error) error {
-	var syntax *jsontext.SyntacticError
-	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return fmt.Errorf("%w: a name is given twice", ErrMalformed)
-	case errors.As(err, &syntax):
-		return fmt.Errorf("%w: not one JSON object (at byte %d)", ErrMalformed, syntax.ByteOffset)
-	default:
-		return fmt.Errorf("%w: not one JSON object", ErrMalformed)
+// identifies tells the kind of notification that alone has a field. A body with
+// fields of both is refused: it could be read as either.
+func identifies(name string) Kind {
+	switch name {
+	case "order_id", "gross_amount", "transaction_id", "transaction_status":
+		return Payment
+	case "account_id", "account_status":
+		return PayAccount
 	}
+	return 0
 }
 
 // checkSigned checks the shapes of the signed fields, between which the
@@ -373,184 +360,5 @@ func (n *Notification) Notified() *Notification {
 // Notification holds whole: one this version does not know, or one of an
 // unexpected type. It reads the body again each time.
 func (n *Notification) Extra(name string) (json []byte, ok bool) {
-	scratch := reflect.ValueOf(new(Notification)).Elem()
-	err := read([]byte(n.raw), n.raw, func(p *parser, member string) error {
-		start := p.dec.InputOffset()
-		whole, err := p.field(scratch, notificationFields[member])
-		if member == name && !whole {
-			value := n.raw[start:p.dec.InputOffset()]
-			json, ok = []byte(strings.TrimLeft(value, ": \t\r\n")), true
-		}
-		return err
-	})
-	return json, ok && err == nil
-}
-
-// jsonField says where a JSON member goes: into which field of a struct.
-type jsonField struct {
-	index      int
-	kind       reflect.Kind         // reflect.Invalid in the zero value, which no member goes to
-	elem       map[string]jsonField // of a slice of structs
-	identifies Kind                 // the kind of notification that alone has this field
-}
-
-// notificationFields finds the fields of a Notification by their JSON names.
-var notificationFields = jsonFields(reflect.TypeFor[Notification]())
-
-func jsonFields(t reflect.Type) map[string]jsonField {
-	fields := map[string]jsonField{}
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name == "" {
-			continue
-		}
-		f := jsonField{index: i, kind: t.Field(i).Type.Kind()}
-		if f.kind == reflect.Slice && t.Field(i).Type.Elem().Kind() == reflect.Struct {
-			f.elem = jsonFields(t.Field(i).Type.Elem())
-		}
-		// A body with fields of both kinds is refused: it could be read as either.
-		switch name {
-		case "order_id", "gross_amount", "transaction_id", "transaction_status":
-			f.identifies = Payment
-		case "account_id", "account_status":
-			f.identifies = PayAccount
-		}
-		fields[name] = f
-	}
-	return fields
-}
-
-// parser reads one body. Its values are pieces of text, which is the body as a
-// string: a field costs no copy.
-type parser struct {
-	dec  jsontext.Decoder
-	body bytes.Buffer
-	text string
-}
-
-var (
-	parsers       = sync.Pool{New: func() any { return new(parser) }}
-	nothing       = strings.NewReader("")
-	errUnexpected = errors.New("not the one JSON object that was expected")
-)
-
-// read calls visit at each member of the one JSON object that body is. visit
-// must read the member's value.
-func read(body []byte, text string, visit func(p *parser, name string) error) error {
-	p := parsers.Get().(*parser)
-	defer func() {
-		p.dec.Reset(nothing)
-		p.body, p.text = bytes.Buffer{}, ""
-		parsers.Put(p)
-	}()
-	p.body, p.text = *bytes.NewBuffer(body), text
-	p.dec.Reset(&p.body)
-
-	if p.dec.PeekKind() != jsontext.KindBeginObject {
-		return errUnexpected
-	}
-	if err := p.object(func(name string) error { return visit(p, name) }); err != nil {
-		return err
-	}
-	if _, err := p.dec.ReadToken(); err != io.EOF {
-		return cmp.Or(err, errUnexpected) // something follows the object
-	}
-	return nil
-}
-
-// object reads an object, of whose members visit must read the values.
-func (p *parser) object(visit func(name string) error) error {
-	if _, err := p.dec.ReadToken(); err != nil {
-		return err
-	}
-	for p.dec.PeekKind() == jsontext.KindString {
-		name, err := p.value()
-		if err != nil {
-			return err
-		}
-		if err := visit(unquote(name)); err != nil {
-			return err
-		}
-	}
-	_, err := p.dec.ReadToken()
-	return err
-}
-
-// value reads any value and returns its JSON text.
-func (p *parser) value() (string, error) {
-	value, err := p.dec.ReadValue()
-	end := int(p.dec.InputOffset())
-	return p.text[end-len(value) : end], err
-}
-
-// field reads a value into the field f of the struct v, and reports whether the
-// field holds all of it. null is nothing to hold.
-func (p *parser) field(v reflect.Value, f jsonField) (whole bool, err error) {
-	if f.elem != nil && p.dec.PeekKind() == jsontext.KindBeginArray {
-		return p.slice(v.Field(f.index), f.elem)
-	}
-	value, err := p.value()
-	switch {
-	case err != nil || f.kind == reflect.Invalid:
-		return false, err
-	case value == "null":
-	case f.kind == reflect.String && (value[0] == '"' || isNumber(value)):
-		v.Field(f.index).SetString(unquote(value))
-	case f.kind == reflect.Bool && (value == "true" || value == "false"):
-		v.Field(f.index).SetBool(value == "true")
-	case f.kind == reflect.Slice && f.elem == nil:
-		v.Field(f.index).SetBytes([]byte(value))
-	default:
-		return false, nil
-	}
-	return true, nil
-}
-
-// maxItems bounds the memory that a body can make of "refunds":[{},{},…].
-const maxItems = 1000
-
-// slice reads an array into a slice of structs, leaving out what is no object.
-func (p *parser) slice(slice reflect.Value, elem map[string]jsonField) (whole bool, err error) {
-	if _, err := p.dec.ReadToken(); err != nil {
-		return false, err
-	}
-	whole = true
-	for p.dec.PeekKind() != jsontext.KindEndArray {
-		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
-			if err := p.dec.SkipValue(); err != nil {
-				return false, err
-			}
-			whole = false
-			continue
-		}
-		slice.Grow(1)
-		slice.SetLen(slice.Len() + 1)
-		item := slice.Index(slice.Len() - 1)
-		err := p.object(func(name string) error {
-			held, err := p.field(item, elem[name])
-			whole = whole && held
-			return err
-		})
-		if err != nil {
-			return false, err
-		}
-	}
-	_, err = p.dec.ReadToken()
-	return whole, err
-}
-
-func isNumber(value string) bool {
-	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
-}
-
-// unquote returns the text of a JSON string, and a number's literal text.
-func unquote(value string) string {
-	if value[0] != '"' {
-		return value
-	}
-	if !strings.Contains(value, `\`) {
-		return value[1 : len(value)-1]
-	}
-	b, _ := jsontext.AppendUnquote(nil, value) // its syntax was checked when it was read
-	return string(b)
+	return notificationFields.Extra(n.raw, name)
 }

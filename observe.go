@@ -116,7 +116,8 @@ func (o Outcome) plain() (status int, line string) { return outcomes[o].status, 
 type Event struct {
 	Outcome
 	StatusCode   int           // the answer's; 0 when a panic left the answer to whoever recovers it
-	Notification *Notification // nil unless its signature matched
+	Notification *Notification // nil unless its signature matched, and for other senders than Midtrans
+	Value        any           // of the Message, for every sender; nil unless it was authentic
 	KeyLabel     string        // which key that was, see WithServerKey
 	Duration     time.Duration // since the request arrived
 	Err          error         // why, if there is more to say than Outcome does
@@ -132,8 +133,11 @@ func (e Event) attrs() []slog.Attr {
 	if e.KeyLabel != "" {
 		attrs = append(attrs, slog.String("key", e.KeyLabel))
 	}
-	if e.Notification != nil {
-		attrs = append(attrs, slog.Any("notification", e.Notification))
+	switch {
+	case e.Notification != nil:
+		attrs = append(attrs, slog.Attr{Key: "notification", Value: e.Notification.LogValue()})
+	case e.Value != nil:
+		attrs = append(attrs, slog.Attr{Key: "notification", Value: shown(e.Value)})
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
@@ -141,11 +145,23 @@ func (e Event) attrs() []slog.Attr {
 	return attrs
 }
 
+// shown is what may be seen of a [Message].Value: all that its LogValue shows, or
+// no more than its type.
+func shown(value any) slog.Value {
+	if v, ok := value.(slog.LogValuer); ok {
+		return slog.AnyValue(v).Resolve()
+	}
+	return slog.StringValue(fmt.Sprintf("%T", value))
+}
+
 // LogValue shows the event without anything sensitive.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.attrs()...) }
 
 // String shows the event without anything sensitive.
-func (e Event) String() string { return fmt.Sprint(e.LogValue().Resolve()) }
+func (e Event) String() string { return e.LogValue().String() }
+
+// Format prints what String shows, whatever the verb.
+func (e Event) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
 
 // MarshalJSON gives what LogValue shows.
 func (e Event) MarshalJSON() ([]byte, error) { return marshalAttrs(e.attrs()) }
@@ -198,12 +214,18 @@ func (n Notification) Format(f fmt.State, _ rune) {
 // [Notification.Raw], which Parse reads again.
 func (n Notification) MarshalJSON() ([]byte, error) { return marshalAttrs(n.summary()) }
 
-func marshalAttrs(attrs []slog.Attr) ([]byte, error) {
+func marshalAttrs(attrs []slog.Attr) ([]byte, error) { return stdjson.Marshal(attrMap(attrs)) }
+
+func attrMap(attrs []slog.Attr) map[string]any {
 	m := make(map[string]any, len(attrs))
 	for _, a := range attrs {
-		m[a.Key] = a.Value.Any()
+		if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+			m[a.Key] = attrMap(v.Group())
+		} else {
+			m[a.Key] = v.Any()
+		}
 	}
-	return stdjson.Marshal(m)
+	return m
 }
 
 // attention says what a merchant should look at in a notification that is

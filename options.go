@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/midhook/midhook/internal/secret"
 )
 
-// Option changes a default of [New].
+// Option changes a default of [New] or [NewGateway].
 type Option func(*settings) error
 
-// settings is what New decides, once.
+// settings is what New and NewGateway decide, once.
 type settings struct {
-	keys             []serverKey
+	midtrans         *midtransSettings // nil for another gateway
 	budget           time.Duration
 	grace            time.Duration
 	detached         bool
@@ -25,8 +26,6 @@ type settings struct {
 	store            Store
 	keep             time.Duration
 	limiter          *rate.Limiter // nil: no limit
-	status           *StatusClient // nil: signatures are enough
-	expect           check         // nil: any order and amount
 	handOnSuperseded bool
 	handOnTests      bool
 	passThrough      bool
@@ -34,26 +33,57 @@ type settings struct {
 	logger           *slog.Logger
 }
 
+// midtransSettings are of the options that speak of Midtrans' notifications.
+type midtransSettings struct {
+	keys   secret.List
+	status *StatusClient // nil: signatures are enough
+	expect check         // nil: any order and amount
+}
+
+// forMidtrans is an option that [NewGateway] refuses.
+func forMidtrans(name string, set func(*midtransSettings) error) Option {
+	return func(s *settings) error {
+		if s.midtrans == nil {
+			return fmt.Errorf("%s: the option is for Midtrans' notifications, of New", name)
+		}
+		return set(s.midtrans)
+	}
+}
+
+// checks are in the order in which they take place.
+func (s *midtransSettings) checks() (checks []check) {
+	if s != nil && s.status != nil {
+		checks = append(checks, s.status.confirm)
+	}
+	if s != nil && s.expect != nil {
+		checks = append(checks, s.expect)
+	}
+	return checks
+}
+
 const (
-	defaultLabel  = "default"
 	midtransWaits = 15 * time.Second // for an answer; it asks for one within 5 s
 	maxGrace      = 24 * time.Hour   // long after the last retry
 )
 
-func newSettings(serverKey string, opts []Option) (settings, error) {
-	s := settings{
+func defaultSettings() settings {
+	return settings{
 		budget:       5 * time.Second,
 		grace:        25 * time.Second,
 		maxBodyBytes: 64 << 10,
 		keep:         24 * time.Hour,
 	}
-	errs := []error{WithServerKey(defaultLabel, serverKey)(&s)}
+}
+
+// apply applies all options, whatever is wrong with some of them.
+func (s *settings) apply(opts []Option) error {
+	var errs []error
 	for i, opt := range opts {
 		if opt == nil {
 			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
 			continue
 		}
-		errs = append(errs, opt(&s))
+		errs = append(errs, opt(s))
 	}
 	if s.store == nil {
 		s.store = NewLRUStore(65536)
@@ -61,7 +91,7 @@ func newSettings(serverKey string, opts []Option) (settings, error) {
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
-	return s, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // WithServerKey adds one more accepted key: the next one during a rotation,
@@ -71,25 +101,9 @@ func newSettings(serverKey string, opts []Option) (settings, error) {
 // Each key can sign every notification: take a retired key out, and never
 // accept a sandbox key where goods are shipped, for a sandbox payment is free.
 func WithServerKey(label, key string) Option {
-	return func(s *settings) error {
-		var errs []error
-		if strings.TrimSpace(label) == "" {
-			errs = append(errs, errors.New("server key: a label is required"))
-		}
-		if strings.Contains(label, "Mid-server-") || strings.Contains(label, "Mid-client-") {
-			return errors.New("server key: the label looks like a key: WithServerKey(label, key)")
-		}
-		for _, k := range s.keys {
-			if k.label == label {
-				errs = append(errs, fmt.Errorf("server key: there are two with the label %q", label))
-			}
-		}
-		if err := checkServerKey(key); err != nil {
-			errs = append(errs, fmt.Errorf("server key %q: %w", label, err))
-		}
-		s.keys = append(s.keys, serverKey{label, key})
-		return errors.Join(errs...)
-	}
+	return forMidtrans("server key", func(s *midtransSettings) error {
+		return s.keys.Add("server key", label, key, checkServerKey)
+	})
 }
 
 // WithBudget sets within which time after its arrival a request is answered.
@@ -211,13 +225,13 @@ func WithHandlerRate(limit rate.Limit, burst int) Option {
 // default. Pay Account and the dashboard's test
 // notifications have no status to ask for, and go through as they are.
 func WithStatusCheck(c *StatusClient) Option {
-	return func(s *settings) error {
+	return forMidtrans("status check", func(s *midtransSettings) error {
 		s.status = c
 		if c == nil {
 			return errors.New("status check: the client must not be nil")
 		}
 		return nil
-	}
+	})
 }
 
 // WithExpectation compares each payment, before the handler sees it, with what
@@ -232,13 +246,13 @@ func WithStatusCheck(c *StatusClient) Option {
 // covered by no signature, only by [WithStatusCheck]. The context ends with the
 // response budget. fn must be safe for concurrent use.
 func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {
-	return func(s *settings) error {
+	return forMidtrans("expectation", func(s *midtransSettings) error {
 		if fn == nil {
 			return errors.New("expectation: it must not be nil")
 		}
 		s.expect = expectation(fn)
 		return nil
-	}
+	})
 }
 
 // WithSuperseded hands on notifications that come after a later status of the

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"golang.org/x/time/rate"
+
+	"github.com/midhook/midhook/internal/api"
 )
 
 // What a [StatusClient] returns, to be matched with errors.Is. An expired or
@@ -34,12 +31,7 @@ var (
 
 // StatusClient asks Midtrans' status API, GET /v2/{id}/status. It is made by
 // [NewStatusClient] and safe for concurrent use.
-type StatusClient struct {
-	base      string
-	serverKey string
-	http      *http.Client
-	limiter   *rate.Limiter
-}
+type StatusClient struct{ api api.Client }
 
 const (
 	productionURL = "https://api.midtrans.com"
@@ -50,7 +42,7 @@ const (
 
 // Format says where the client asks, not with which key.
 func (c *StatusClient) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "midhook.StatusClient(%s)", c.base)
+	fmt.Fprintf(f, "midhook.StatusClient(%s)", c.api.Base)
 }
 
 // StatusOption changes a default of [NewStatusClient].
@@ -60,7 +52,7 @@ type StatusOption func(*StatusClient) error
 // sandbox, Mid-server-… production, and a key that tells neither needs
 // [WithBaseURL]. Its error lists everything that is wrong.
 func NewStatusClient(serverKey string, opts ...StatusOption) (*StatusClient, error) {
-	c := &StatusClient{serverKey: serverKey}
+	c := &StatusClient{api.Client{Key: serverKey, MaxBytes: maxStatusBytes}}
 	var errs []error
 	if err := checkServerKey(serverKey); err != nil {
 		errs = append(errs, fmt.Errorf("server key: %w", err))
@@ -73,65 +65,36 @@ func NewStatusClient(serverKey string, opts ...StatusOption) (*StatusClient, err
 		errs = append(errs, opt(c))
 	}
 	switch {
-	case c.base != "":
+	case c.api.Base != "":
 	case strings.HasPrefix(serverKey, "SB-"):
-		c.base = sandboxURL
+		c.api.Base = sandboxURL
 	case strings.HasPrefix(serverKey, "Mid-server-"):
-		c.base = productionURL
+		c.api.Base = productionURL
 	default:
 		errs = append(errs, errors.New("server key: its prefix tells neither sandbox nor production, a base URL is required"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("midhook: status client: %w", err)
 	}
-	if c.http == nil {
-		c.http = &http.Client{Transport: newStatusTransport(), Timeout: midtransWaits}
-	}
-	// A redirect would take the key along.
-	client := *c.http
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http = &client
+	c.api.Init()
 	return c, nil
-}
-
-// newStatusTransport keeps connections for as many concurrent requests as a
-// burst of notifications has.
-func newStatusTransport() http.RoundTripper {
-	t, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return http.DefaultTransport
-	}
-	t = t.Clone()
-	t.MaxIdleConnsPerHost = 64
-	return t
 }
 
 // WithBaseURL sets where the API is: an https URL, or an http one whose host is
 // this machine, for tests. The server key is sent there.
 func WithBaseURL(base string) StatusOption {
 	return func(c *StatusClient) error {
-		u, err := url.Parse(base)
-		if err != nil {
-			return errors.New("base URL: it cannot be parsed")
-		}
-		secure := u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
-		if !secure || u.Host == "" || u.User != nil || strings.ContainsAny(base, "?#") {
-			return errors.New("base URL: an https URL (http to loopback only) without user, query or fragment is required")
-		}
-		c.base = strings.TrimRight(base, "/")
-		return nil
+		var err error
+		c.api.Base, err = api.CheckBase(base)
+		return err
 	}
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // WithHTTPClient sets the client to ask with. The default one has a timeout of
 // 15 s and keeps connections alive. Redirects are never followed.
 func WithHTTPClient(client *http.Client) StatusOption {
 	return func(c *StatusClient) error {
-		c.http = client
+		c.api.HTTP = client
 		if client == nil {
 			return errors.New("HTTP client: it must not be nil")
 		}
@@ -143,7 +106,7 @@ func WithHTTPClient(client *http.Client) StatusOption {
 // publishes no limit of its own. There is none by default.
 func WithRate(limiter *rate.Limiter) StatusOption {
 	return func(c *StatusClient) error {
-		c.limiter = limiter
+		c.api.Limiter = limiter
 		if limiter == nil {
 			return errors.New("rate: the limiter must not be nil")
 		}
@@ -181,21 +144,18 @@ func (c *StatusClient) get(ctx context.Context, id string, snap bool) (*Notifica
 	if id == "" {
 		return nil, fmt.Errorf("%w: an id is required", ErrTransactionNotFound)
 	}
-	if c.limiter != nil {
-		if err := c.limiter.Wait(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRateLimited, err)
-		}
+	header := http.Header{}
+	if snap {
+		header.Set("transaction-source", "SNAP_API")
 	}
-	res, err := c.send(ctx, id, snap)
-	if err != nil {
+	status, body, err := c.api.Get(ctx, "/v2/"+api.EscapeID(id)+"/status", header)
+	switch {
+	case errors.Is(err, api.ErrLimited):
+		return nil, fmt.Errorf("%w: %w", ErrRateLimited, err)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrStatusUnavailable, err)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxStatusBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStatusUnavailable, err)
-	}
-	return statusAnswer(res.StatusCode, body)
+	return statusAnswer(status, body)
 }
 
 // statusAnswer reads an answer. The API says not found with HTTP status 404 or
@@ -215,8 +175,6 @@ func statusAnswer(httpStatus int, body []byte) (*Notification, error) {
 		return nil, ErrRateLimited
 	}
 	switch {
-	case len(body) > maxStatusBytes:
-		return nil, fmt.Errorf("%w: its answer is too large", ErrStatusUnavailable)
 	case httpStatus != http.StatusOK:
 		return nil, fmt.Errorf("%w: it answered %d", ErrStatusUnavailable, httpStatus)
 	case err == nil:
@@ -230,44 +188,4 @@ func statusAnswer(httpStatus int, body []byte) (*Notification, error) {
 	}
 	n.confirmed = true
 	return n, nil
-}
-
-// send makes the request, and again if the connection broke before the first
-// byte of an answer: a keep-alive connection that the API had just given up.
-func (c *StatusClient) send(ctx context.Context, id string, snap bool) (*http.Response, error) {
-	for attempt := 1; ; attempt++ {
-		var broke atomic.Bool
-		trace := &httptrace.ClientTrace{
-			GotConn:              func(httptrace.GotConnInfo) { broke.Store(true) },
-			GotFirstResponseByte: func() { broke.Store(false) },
-		}
-		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet,
-			c.base+"/v2/"+escapeID(id)+"/status", nil)
-		if err != nil {
-			return nil, err
-		}
-		req.SetBasicAuth(c.serverKey, "")
-		req.Header.Set("Accept", "application/json")
-		if snap {
-			req.Header.Set("transaction-source", "SNAP_API")
-		}
-		res, err := c.http.Do(req)
-		if err == nil || attempt == 2 || !broke.Load() || ctx.Err() != nil || isTimeout(err) {
-			return res, err
-		}
-	}
-}
-
-func isTimeout(err error) bool {
-	t, ok := errors.AsType[net.Error](err)
-	return ok && t.Timeout()
-}
-
-// escapeID makes one path segment of an id: order ids contain / and #, and a
-// segment of dots would lead elsewhere.
-func escapeID(id string) string {
-	if strings.Trim(id, ".") == "" {
-		return strings.ReplaceAll(id, ".", "%2E")
-	}
-	return url.PathEscape(id)
 }

@@ -5,8 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"strings"
+
+	"github.com/midhook/midhook/internal/secret"
 )
 
 // ErrSignature marks a notification that no key signed. It says nothing of
@@ -61,31 +61,5 @@ func decodeHex(dst []byte, s string) bool {
 	return err == nil
 }
 
-// serverKey is one accepted key and the name it goes by.
-type serverKey struct{ label, key string }
-
-// signer returns the label of the key that signed n. It tries every key, so
-// that its time does not tell which one matched.
-func signer(n *Notification, keys []serverKey) (label string, err error) {
-	err = ErrSignature
-	for _, k := range keys {
-		if n.signedBy(k.key) && err != nil {
-			label, err = k.label, nil
-		}
-	}
-	return label, err
-}
-
-// checkServerKey refuses what cannot be a server key. Its errors do not quote
-// the key.
-func checkServerKey(key string) error {
-	switch {
-	case strings.TrimSpace(key) == "":
-		return errors.New("the key is empty")
-	case strings.TrimSpace(key) != key:
-		return errors.New("the key begins or ends with white space")
-	case strings.HasPrefix(key, "Mid-client-"), strings.HasPrefix(key, "SB-Mid-client-"):
-		return fmt.Errorf("the key is a client key, which is public: the server key is required")
-	}
-	return nil
-}
+// checkServerKey refuses what cannot be a server key.
+func checkServerKey(key string) error { return secret.Check(secret.MidtransServer, key) }

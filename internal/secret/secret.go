@@ -1,0 +1,122 @@
+// Package secret refuses, when a server starts, what cannot be the secret that
+// proves a webhook, and keeps those it accepts with the labels they go by. No
+// error quotes a secret.
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Kind is what a secret is for.
+type Kind string
+
+// The secrets that merchants have side by side in one configuration, and paste in
+// each other's place.
+const (
+	MidtransServer  Kind = "Midtrans server key"
+	MidtransClient  Kind = "Midtrans client key, which is public"
+	MidtransIris    Kind = "Midtrans Iris key"
+	OpnSecret       Kind = "Opn secret key"
+	OpnPublic       Kind = "Opn public key"
+	OpnWebhook      Kind = "Opn webhook secret"
+	PayMongoSecret  Kind = "PayMongo secret key"
+	PayMongoPublic  Kind = "PayMongo public key"
+	PayMongoWebhook Kind = "PayMongo webhook secret"
+)
+
+// prefixes tells secrets apart that say what they are. Opn's webhook secrets
+// don't, nor do some of Midtrans' keys.
+var prefixes = []struct {
+	prefix string
+	kind   Kind
+}{
+	{"Mid-server-", MidtransServer},
+	{"SB-Mid-server-", MidtransServer},
+	{"Mid-client-", MidtransClient},
+	{"SB-Mid-client-", MidtransClient},
+	{"IRIS-", MidtransIris},
+	{"skey_", OpnSecret},
+	{"pkey_", OpnPublic},
+	{"sk_", PayMongoSecret},
+	{"pk_", PayMongoPublic},
+	{"whsk_", PayMongoWebhook},
+}
+
+// KindOf tells what a secret says it is, "" if it does not.
+func KindOf(secret string) Kind {
+	for _, p := range prefixes {
+		if strings.HasPrefix(secret, p.prefix) {
+			return p.kind
+		}
+	}
+	return ""
+}
+
+// Check refuses what cannot be a secret of that kind.
+func Check(want Kind, secret string) error {
+	switch is := KindOf(secret); {
+	case strings.TrimSpace(secret) == "":
+		return errors.New("the key is empty")
+	case strings.TrimSpace(secret) != secret:
+		return errors.New("the key begins or ends with white space")
+	case strings.ContainsFunc(secret, unicode.IsControl):
+		return errors.New("the key contains control characters")
+	case is != "" && is != want:
+		return fmt.Errorf("the key is of another kind (%s): the %s is required", is, want)
+	}
+	return nil
+}
+
+// List is the accepted secrets of a gateway, in their order.
+type List []struct{ Label, Value string }
+
+// DefaultLabel is that of a constructor's own secret.
+const DefaultLabel = "default"
+
+// Add appends a secret that check accepts. Its error tells all that is wrong,
+// after what, which names the option.
+func (l *List) Add(what, label, value string, check func(string) error) error {
+	var errs []error
+	if strings.TrimSpace(label) == "" {
+		errs = append(errs, fmt.Errorf("%s: a label is required", what))
+	}
+	if looksLikeSecret(label) {
+		return fmt.Errorf("%s: the label looks like a key: the label comes first", what)
+	}
+	for _, s := range *l {
+		if s.Label == label {
+			errs = append(errs, fmt.Errorf("%s: there are two with the label %q", what, label))
+		}
+	}
+	if err := check(value); err != nil {
+		errs = append(errs, fmt.Errorf("%s %q: %w", what, label, err))
+	}
+	*l = append(*l, struct{ Label, Value string }{label, value})
+	return errors.Join(errs...)
+}
+
+// Match returns the label of the first secret that matches. It tries every one,
+// so that its time does not tell which one did.
+func (l List) Match(matches func(value string) bool) (label string, ok bool) {
+	for _, s := range l {
+		if matches(s.Value) && !ok {
+			label, ok = s.Label, true
+		}
+	}
+	return label, ok
+}
+
+// looksLikeSecret finds a key that was given in the label's place, even with
+// something in front of it.
+func looksLikeSecret(label string) bool {
+	return slices.ContainsFunc(prefixes, func(p struct {
+		prefix string
+		kind   Kind
+	}) bool {
+		return strings.Contains(label, p.prefix)
+	})
+}

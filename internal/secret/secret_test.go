@@ -1,0 +1,69 @@
+package secret_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/midhook/midhook/internal/secret"
+)
+
+func TestCheck(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		want   secret.Kind
+		secret string
+		err    string
+	}{
+		{"right", secret.MidtransServer, "SB-Mid-server-test", ""},
+		{"of no known shape", secret.MidtransServer, "anything-else", ""},
+		{"empty", secret.PayMongoWebhook, "", "the key is empty"},
+		{"blank", secret.PayMongoWebhook, " \n", "the key is empty"},
+		{"newline at the end", secret.PayMongoWebhook, "whsk_test\n", "the key begins or ends with white space"},
+		{"two lines", secret.PayMongoWebhook, "whsk_test\nwhsk_test", "the key contains control characters"},
+		{"NUL", secret.PayMongoWebhook, "whsk_\x00", "the key contains control characters"},
+		{"client key", secret.MidtransServer, "SB-Mid-client-test", "the key is of another kind (Midtrans client key, which is public): the Midtrans server key is required"},
+		{"another gateway's", secret.MidtransIris, "skey_test", "the key is of another kind (Opn secret key): the Midtrans Iris key is required"},
+		{"API key", secret.PayMongoWebhook, "sk_live_test", "the key is of another kind (PayMongo secret key): the PayMongo webhook secret is required"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			err := secret.Check(test.want, test.secret)
+			if test.err == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.EqualError(t, err, test.err)
+		})
+	}
+}
+
+func TestListAdd(t *testing.T) {
+	check := func(s string) error { return secret.Check(secret.PayMongoWebhook, s) }
+	var list secret.List
+	assert.NoError(t, list.Add("webhook secret", "default", "whsk_test", check))
+	assert.EqualError(t, list.Add("webhook secret", "default", "", check),
+		"webhook secret: there are two with the label \"default\"\nwebhook secret \"default\": the key is empty")
+	assert.EqualError(t, list.Add("webhook secret", " ", "whsk_test", check), "webhook secret: a label is required")
+	err := list.Add("webhook secret", "my whsk_test", "next", check)
+	assert.EqualError(t, err, "webhook secret: the label looks like a key: the label comes first", "a key in the label's place would be in every log")
+}
+
+// Rule: the loop over the keys does not stop at the one that matches, nor at the
+// first that does not.
+func TestListMatchTriesAll(t *testing.T) {
+	var list secret.List
+	for _, label := range []string{"first", "second", "third"} {
+		assert.NoError(t, list.Add("key", label, "of "+label, func(string) error { return nil }))
+	}
+	for _, wanted := range []string{"first", "second", "third"} {
+		tried := 0
+		label, ok := list.Match(func(value string) bool { tried++; return value == "of "+wanted })
+		assert.True(t, ok)
+		assert.Equal(t, wanted, label)
+		assert.Equal(t, 3, tried)
+	}
+	_, ok := list.Match(func(string) bool { return false })
+	assert.False(t, ok)
+	_, ok = secret.List(nil).Match(func(string) bool { return true })
+	assert.False(t, ok, "without a secret nothing is authentic")
+}
