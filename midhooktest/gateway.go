@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -20,9 +21,9 @@ import (
 	"github.com/midhook/midhook"
 )
 
-// Gateway plays Midtrans' notification engine: it delivers a notification to a
-// handler or a URL, and again after each answer that asks for it, by the times
-// and numbers of [MidtransRetries].
+// Gateway plays Midtrans' notification engine, or another [Sender]'s: it delivers a
+// notification to a handler or a URL, and again after each answer that asks for it,
+// by the times and numbers of [MidtransRetries], or of the sender's own.
 //
 //	g := &midhooktest.Gateway{Handler: mux, URL: "https://shop.example/midtrans", ServerKey: key}
 //	d, err := g.Deliver(ctx, midhooktest.Sample("gopay"))
@@ -44,8 +45,9 @@ type Gateway struct {
 	Handler   http.Handler // to deliver to; nil to deliver to URL
 	URL       string       // the notification URL; with a Handler what it sees of it, https://merchant.example/ by default
 	Client    *http.Client // for a URL; one that offers TLS 1.2 at most, as Midtrans does, by default
-	ServerKey string       // to sign with
-	Policy    *RetryPolicy // MidtransRetries() by default
+	ServerKey string       // to sign with; for another sender its own secret
+	Sender    *Sender      // MidtransSender() by default
+	Policy    *RetryPolicy // the sender's by default
 
 	// Speed divides the waits between attempts: at 3600 an hour is a second, and
 	// at 0, the default, an hour. It does not shorten what the handler takes, nor
@@ -62,6 +64,7 @@ type Gateway struct {
 	OnAttempt func(*midhook.Notification, Attempt)
 
 	mu      sync.Mutex
+	lost    int           // events in a row
 	running int           // handlers
 	idle    chan struct{} // closed when there are none, if someone waits
 }
@@ -133,19 +136,45 @@ func (g *Gateway) Deliver(ctx context.Context, n *midhook.Notification) (Deliver
 	case n == nil:
 		return Delivery{}, errors.New("midhooktest: nil notification")
 	case g.ServerKey == "":
-		return Delivery{}, errors.New("midhooktest: the gateway needs a ServerKey to sign with")
+		return Delivery{}, errNoKey
+	case g.sender().Name != MidtransSender().Name:
+		return Delivery{}, fmt.Errorf("midhooktest: %s does not send Midtrans' notifications: DeliverSigned", g.sender().Name)
 	}
 	return g.deliver(ctx, shipment{n: n, body: Body(n, g.ServerKey)})
+}
+
+var errNoKey = errors.New("midhooktest: the gateway needs a ServerKey to sign with")
+
+// DeliverSigned signs a body with ServerKey as the Sender does, delivers it, and
+// returns as Deliver does. All attempts have the same signature.
+func (g *Gateway) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
+	if g.ServerKey == "" {
+		return Delivery{}, errNoKey
+	}
+	header, body := g.sender().Sign(body, g.ServerKey, time.Now())
+	return g.DeliverRequest(ctx, header, body)
 }
 
 // DeliverBody delivers a body as it is: one that was edited after it was signed,
 // or is no notification at all.
 func (g *Gateway) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
+	return g.DeliverRequest(ctx, nil, body)
+}
+
+// DeliverRequest is DeliverBody with a header, besides the one that Midtrans sends.
+func (g *Gateway) DeliverRequest(ctx context.Context, header http.Header, body []byte) (Delivery, error) {
 	n, err := midhook.Parse(body)
-	if err != nil {
+	if err != nil || g.sender().Name != MidtransSender().Name {
 		n = nil
 	}
-	return g.deliver(ctx, shipment{n: n, body: slices.Clone(body)})
+	return g.deliver(ctx, shipment{n: n, header: header.Clone(), body: slices.Clone(body)})
+}
+
+func (g *Gateway) sender() Sender {
+	if g.Sender == nil {
+		return MidtransSender()
+	}
+	return *g.Sender
 }
 
 // Wait returns when no handler runs that this Gateway has called. A handler may
@@ -185,6 +214,7 @@ func (g *Gateway) ended() {
 // shipment is what is delivered, and how other than the gateway's fields say.
 type shipment struct {
 	n      *midhook.Notification
+	header http.Header // besides what every request has
 	body   []byte
 	url    string       // the gateway's if empty
 	policy *RetryPolicy // the gateway's if nil
@@ -202,7 +232,7 @@ type answer struct {
 }
 
 // sender makes one request, and does not follow redirects.
-type sender func(ctx context.Context, u *url.URL, body []byte) answer
+type sender func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer
 
 func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	d := Delivery{Notification: s.n}
@@ -220,6 +250,10 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	if s.speed != 0 {
 		speed = s.speed
 	}
+	if g.disabled(policy) {
+		d.Reason = fmt.Sprintf("the endpoint is disabled: %d events in a row were lost", policy.DisableAfter)
+		return d, nil
+	}
 	sum := fnv.New64a()
 	_, _ = sum.Write(s.body)
 	random := rand.New(rand.NewPCG(g.Seed, sum.Sum64()))
@@ -233,23 +267,41 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 			return d, context.Cause(ctx) // the caller hung up, not Midtrans
 		}
 		var again bool
-		again, a.Why = policy.judge(made, a.Status, a.Err)
+		again, a.Why = policy.judge(made, a.Status, []byte(a.Answer), a.Err)
 		if again {
 			a.Next = policy.wait(made, random)
 		}
 		d.Attempts = append(d.Attempts, a)
-		d.Delivered = a.Err == nil && a.Status/100 == 2
+		d.Delivered = a.Err == nil && policy.succeeded(a.Status, []byte(a.Answer))
 		d.Reason = a.Why
 		if g.OnAttempt != nil {
 			g.OnAttempt(s.n, a)
 		}
 		if !again {
+			g.ends(d.Delivered)
 			return d, nil
 		}
 		if err := sleep(ctx, a.Next, speed); err != nil {
 			return d, err
 		}
 		elapsed += a.Duration + a.Next
+	}
+}
+
+// disabled reports whether the sender has given the endpoint up.
+func (g *Gateway) disabled(policy RetryPolicy) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return policy.DisableAfter > 0 && g.lost >= policy.DisableAfter
+}
+
+// ends counts the events that were lost in a row.
+func (g *Gateway) ends(delivered bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lost++
+	if delivered {
+		g.lost = 0
 	}
 }
 
@@ -261,7 +313,7 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 		ctx = limited
 	}
 	for {
-		one := func() answer { return send(ctx, u, s.body) }
+		one := func() answer { return send(ctx, u, s.header, s.body) }
 		var ans answer
 		if s.between != nil {
 			ans = s.between(a.Number, one)
@@ -288,7 +340,7 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 
 func (g *Gateway) policy() RetryPolicy {
 	if g.Policy == nil {
-		return MidtransRetries()
+		return g.sender().Policy
 	}
 	return *g.Policy
 }
@@ -327,7 +379,9 @@ func (g *Gateway) route(to string) (*url.URL, sender, error) {
 		client = *g.Client
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return u, func(ctx context.Context, u *url.URL, body []byte) answer { return post(ctx, &client, u, body) }, nil
+	return u, func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
+		return post(ctx, &client, u, header, body)
+	}, nil
 }
 
 // legacyTLS is the transport of an engine that knows no TLS beyond 1.2, and
@@ -344,7 +398,7 @@ var legacyTLS = sync.OnceValue(func() *http.Transport {
 })
 
 // post makes one request over the network.
-func post(ctx context.Context, client *http.Client, u *url.URL, body []byte) (ans answer) {
+func post(ctx context.Context, client *http.Client, u *url.URL, header http.Header, body []byte) (ans answer) {
 	defer func() {
 		if ans.err != nil && ctx.Err() != nil {
 			ans.err = context.Cause(ctx)
@@ -355,6 +409,7 @@ func post(ctx context.Context, client *http.Client, u *url.URL, body []byte) (an
 		return answer{err: err}
 	}
 	r.Header = requestHeader()
+	maps.Copy(r.Header, header)
 	res, err := client.Do(r)
 	if err != nil {
 		return answer{err: err}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,10 +23,10 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 
 // call makes one request to the handler. It returns when the answer is complete
 // or ctx ends; the handler may run on.
-func (g *Gateway) call(ctx context.Context, u *url.URL, body []byte) answer {
+func (g *Gateway) call(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
 	connection, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	w := &responseWriter{header: http.Header{}, length: -1, ended: make(chan struct{})}
-	r := serverRequest(connection, u, body, w)
+	r := serverRequest(connection, u, header, body, w)
 	g.started()
 	go func() {
 		defer g.ended()
@@ -44,7 +45,7 @@ func (g *Gateway) call(ctx context.Context, u *url.URL, body []byte) answer {
 }
 
 // serverRequest is a request as net/http's server hands it to a handler.
-func serverRequest(ctx context.Context, u *url.URL, body []byte, w *responseWriter) *http.Request {
+func serverRequest(ctx context.Context, u *url.URL, header http.Header, body []byte, w *responseWriter) *http.Request {
 	r := (&http.Request{
 		Method:        http.MethodPost,
 		URL:           &url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery},
@@ -61,6 +62,7 @@ func serverRequest(ctx context.Context, u *url.URL, body []byte, w *responseWrit
 	if r.URL.Path == "" {
 		r.URL.Path = "/"
 	}
+	maps.Copy(r.Header, header.Clone()) // the handler's to change
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS12, HandshakeComplete: true, ServerName: u.Hostname()}

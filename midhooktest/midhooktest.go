@@ -2,7 +2,9 @@
 // bodies of every payment method and status, signed with a key of the test's own;
 // [Gateway], which delivers and retries as Midtrans does, and the [Scenarios] a
 // handler should stand, in [TestHandler]; a [StatusServer]; [TestStore], the
-// contract of a [midhook.Store], and [FaultyStore], one that fails.
+// contract of a [midhook.Store], and [FaultyStore], one that fails; and for other
+// senders' webhooks the [Senders], and [TestGateway], what every [midhook.Gateway]
+// has to stand.
 //
 //	hook, err := midhook.New("SB-Mid-server-test")
 //	handler := hook.HandlerFunc(shop.Notified)
@@ -16,7 +18,6 @@
 package midhooktest
 
 import (
-	"bytes"
 	"crypto/sha512"
 	"encoding/hex"
 	"net/http"
@@ -64,13 +65,5 @@ func Body(n *midhook.Notification, serverKey string) []byte {
 // JSON from the user agent Veritrans. Its path is "/". It is for a handler's
 // ServeHTTP; to send it with an [http.Client], set its URL.
 func NewRequest(n *midhook.Notification, serverKey string) *http.Request {
-	r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(Body(n, serverKey)))
-	if err != nil {
-		panic("midhooktest: " + err.Error()) // the method and the URL are right
-	}
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", "Veritrans")
-	r.RemoteAddr = "192.0.2.1:1234" // as in net/http/httptest: of a network that is nobody's
-	return r
+	return MidtransSender().NewRequest(Body(n, serverKey), serverKey)
 }

@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/midhook/midhook"
 )
 
-//go:embed samples/*.json
+//go:embed samples
 var files embed.FS
 
 // Samples returns the names of all samples, sorted. A name is that of a payment
@@ -23,15 +21,7 @@ var files embed.FS
 // transaction of credit-card-challenge, partial-refund-bank-confirmed those of
 // partial-refund, and reversal, with which the bank takes a settled payment
 // back, those of permata-va. All others are of orders of their own.
-func Samples() []string {
-	entries, _ := files.ReadDir("samples")
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = strings.TrimSuffix(e.Name(), ".json")
-	}
-	slices.Sort(names) // the entries are, with .json, in another order
-	return names
-}
+func Samples() []string { return MidtransSender().Samples() }
 
 // Sample returns a new copy of the sample of that name, changed by tweaks in
 // their order. It is not signed: [Body] and [NewRequest] do that.
@@ -39,25 +29,14 @@ func Samples() []string {
 // Sample panics if there is no such sample, and if [midhook.Parse] refuses what
 // the tweaks have made of it.
 func Sample(name string, tweaks ...Tweak) *midhook.Notification {
-	body, err := files.ReadFile("samples/" + name + ".json")
-	if err != nil {
-		panic(fmt.Sprintf("midhooktest: there is no sample %q, only %s", name, strings.Join(Samples(), ", ")))
-	}
-	if len(tweaks) > 0 {
-		o := decodeObject(body)
-		for _, tweak := range tweaks {
-			tweak(&o)
-		}
-		body = o.encode()
-	}
-	n, err := midhook.Parse(body)
+	n, err := midhook.Parse(MidtransSender().Body(name, tweaks...))
 	if err != nil {
 		panic(fmt.Sprintf("midhooktest: sample %q with these tweaks: %v", name, err))
 	}
 	return n
 }
 
-// Tweak changes the JSON of a [Sample].
+// Tweak changes the JSON of a [Sample], or of a [Sender.Body].
 type Tweak func(*object)
 
 // Order sets order_id.
@@ -120,4 +99,17 @@ func Field(name string, value any) Tweak {
 	}
 	text := marshal(value)
 	return func(o *object) { o.set(name, text) }
+}
+
+// Member is Field for what is inside of an object: path is the names that lead to
+// it. What is no object on the way becomes one.
+func Member(value any, path ...string) Tweak {
+	if len(path) == 1 {
+		return Field(path[0], value)
+	}
+	return func(o *object) {
+		inner := decodeObject(o.get(path[0]))
+		Member(value, path[1:]...)(&inner)
+		o.set(path[0], inner.encode())
+	}
 }

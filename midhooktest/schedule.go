@@ -1,6 +1,7 @@
 package midhooktest
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 )
 
 // RetryPolicy is what a sender of notifications does about the answers it gets.
-// An attempt has succeeded if its answer is a 2xx.
 //
 // The number of retries depends on the answer, and answers differ from attempt to
 // attempt. The latest one decides: another attempt follows if fewer retries were
@@ -25,6 +25,10 @@ type RetryPolicy struct {
 	Otherwise int             // the same for other statuses, timeouts and broken connections
 	Follow    []int           // statuses of the redirects that are followed, with the same body
 	Redirects int             // how many are followed in one attempt; the next is a failure
+
+	Successes    [2]int // the lowest and the highest status of a success; 0 and 0 for every 2xx
+	WantsJSON    bool   // a success has a JSON body
+	DisableAfter int    // so many events in a row that were lost end all deliveries; 0 for never
 }
 
 // MidtransRetries returns the policy of Midtrans: 15 s for an attempt; no retry
@@ -54,6 +58,35 @@ func MidtransRetries() RetryPolicy {
 	}
 }
 
+// NoRetries returns the policy of a sender that does not come again, which is what
+// to expect of Opn: it guarantees no retry. It waits 15 s, which is not documented.
+func NoRetries() RetryPolicy { return RetryPolicy{Timeout: 15 * time.Second} }
+
+// PayMongoRetries returns the policy of PayMongo: 30 s for an attempt, a success is
+// a status from 200 to 209 with a JSON body, up to twelve retries after anything
+// else, and an endpoint is disabled after three events in a row that were lost.
+//
+// That all retries come within 136.5 minutes is documented, when each comes is not:
+// twelve waits that double from two seconds on add up to just that.
+func PayMongoRetries() RetryPolicy {
+	p := RetryPolicy{Timeout: 30 * time.Second, Otherwise: 12, Successes: [2]int{200, 209}, WantsJSON: true, DisableAfter: 3}
+	for wait := 2 * time.Second; len(p.Waits) < p.Otherwise; wait *= 2 {
+		p.Waits = append(p.Waits, wait)
+	}
+	return p
+}
+
+// succeeded reports whether an answer is a success. Of its body, the first
+// kilobyte is known.
+func (p RetryPolicy) succeeded(status int, body []byte) bool {
+	lowest, highest := p.Successes[0], p.Successes[1]
+	if highest == 0 {
+		lowest, highest = 200, 299
+	}
+	return lowest <= status && status <= highest &&
+		(!p.WantsJSON || json.Valid(body) || len(body) == answerSize)
+}
+
 // retries is how many retries an answer allows; status is 0 if there was none.
 func (p RetryPolicy) retries(status int) int {
 	allowed, known := p.Retries[status]
@@ -65,14 +98,21 @@ func (p RetryPolicy) retries(status int) int {
 
 // judge says whether another attempt follows when made retries were made, and
 // why, in words.
-func (p RetryPolicy) judge(made int, status int, err error) (again bool, why string) {
+func (p RetryPolicy) judge(made int, status int, body []byte, err error) (again bool, why string) {
 	seen := fmt.Sprint(status)
 	if err != nil {
 		seen, status = err.Error(), 0
 	}
 	allowed := p.retries(status)
+	succeeded := err == nil && p.succeeded(status, body)
+	if !succeeded && status/100 == 2 {
+		seen += " is no success"
+		if p.WantsJSON && !json.Valid(body) {
+			seen += " without JSON"
+		}
+	}
 	switch {
-	case err == nil && status/100 == 2:
+	case succeeded:
 		return false, seen + ": delivered"
 	case made < allowed:
 		return true, fmt.Sprintf("%s: retry %d of %d follows", seen, made+1, allowed)
