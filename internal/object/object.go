@@ -39,7 +39,7 @@ func tableOf(of reflect.Type) *Table {
 	t := &Table{of: of, fields: map[string]field{}}
 	for i := range of.NumField() {
 		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-		if name == "" {
+		if name == "" || name == "-" {
 			continue
 		}
 		typ := of.Field(i).Type

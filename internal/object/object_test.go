@@ -1,0 +1,127 @@
+package object_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook/internal/object"
+)
+
+type inner struct {
+	Name string          `json:"name"`
+	At   int64           `json:"at"`
+	Any  json.RawMessage `json:"any"`
+}
+
+type outer struct {
+	ID    string  `json:"id"`
+	Live  bool    `json:"live"`
+	Inner inner   `json:"inner"`
+	Items []inner `json:"items"`
+	Not   string  `json:"-"`
+}
+
+var table = object.TableOf[outer]()
+
+func decode(body string) (outer, error) {
+	var o outer
+	err := table.Decode([]byte(body), body, &o, nil)
+	return o, err
+}
+
+func TestDecode(t *testing.T) {
+	for _, test := range []struct {
+		name, body string
+		want       outer
+	}{
+		{"empty", `{}`, outer{}},
+		{"every kind", `{"id":"a\u0062","live":true,"inner":{"name":"n","at":-5,"any":[1, 2]},"items":[{"name":"x"},{"at":9}]}`, outer{
+			ID: "ab", Live: true, Inner: inner{"n", -5, json.RawMessage(`[1, 2]`)}, Items: []inner{{Name: "x"}, {At: 9}}}},
+		{"a number for a string is its text", `{"id":1.50}`, outer{ID: "1.50"}},
+		{"what does not fit is left out", `{"id":{},"live":"true","inner":[],"items":{"name":"x"}}`, outer{}},
+		{"inside of an object, too", `{"inner":{"name":[],"at":1.5,"any":null}}`, outer{}},
+		{"an int64 that is none", `{"inner":{"at":9223372036854775808}}`, outer{}},
+		{"null is nothing", `{"id":null,"live":null,"inner":null,"items":null}`, outer{}},
+		{"names are case-sensitive", `{"ID":"x","Inner":{"name":"y"}}`, outer{}},
+		{"fields that have no name are not reached", `{"-":"x","Not":"x"}`, outer{}},
+		{"items that are no objects are left out", `{"items":[1,{"name":"x"},null]}`, outer{Items: []inner{{Name: "x"}}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := decode(test.body)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, got)
+		})
+	}
+}
+
+// Rule: two readers of one body must not see two things, at any depth; and an
+// error quotes nothing of the body.
+func TestDecodeRefuses(t *testing.T) {
+	for _, body := range []string{
+		"", " ", "null", "[]", `"secret"`, "1", "{", `{"id":"secret"`, `{"id":"secret"}{}`, `{"id":"secret"} x`, `{"id":secret}`, "\xef\xbb\xbf{}",
+		`{"id":"a","id":"secret"}`, `{"inner":{"name":"a","name":"secret"}}`, `{"unknown":{"x":1,"x":"secret"}}`, `{"items":[{"at":1,"at":2}]}`,
+		strings.Repeat(`{"inner":`, 20_000),
+	} {
+		_, err := decode(body)
+		require.Error(t, err, body)
+		assert.NotContains(t, err.Error(), "secret")
+	}
+}
+
+func TestDecodeTellsMembers(t *testing.T) {
+	var names []string
+	body := `{"id":"x","unknown":1,"live":null,"inner":{"name":"not told"}}`
+	require.NoError(t, table.Decode([]byte(body), body, &outer{}, func(name string) { names = append(names, name) }))
+	assert.Equal(t, []string{"id", "unknown", "inner"}, names)
+}
+
+func TestExtra(t *testing.T) {
+	const body = `{"id":"x","new": {"a":1} ,"live":"yes","inner":{"name":"n","more":[ 1 ],"at":"soon"},"items":[7]}`
+	for _, test := range []struct {
+		path []string
+		want string
+	}{
+		{[]string{"new"}, `{"a":1}`},
+		{[]string{"live"}, `"yes"`},
+		{[]string{"inner"}, `{"name":"n","more":[ 1 ],"at":"soon"}`},
+		{[]string{"inner", "more"}, `[ 1 ]`},
+		{[]string{"inner", "at"}, `"soon"`},
+		{[]string{"items"}, `[7]`},
+		{[]string{"id"}, ""},
+		{[]string{"inner", "name"}, ""},
+		{[]string{"inner", "none"}, ""},
+		{[]string{"new", "a"}, ""},
+		{[]string{"none"}, ""},
+		{nil, ""},
+	} {
+		got, ok := table.Extra(body, test.path...)
+		assert.Equal(t, test.want, string(got), test.path)
+		assert.Equal(t, test.want != "", ok, test.path)
+	}
+	_, ok := table.Extra(`{"new":`, "new")
+	assert.False(t, ok)
+}
+
+// Rule: nothing that is posted panics, and what is read is what any reader of JSON
+// reads.
+func FuzzDecode(f *testing.F) {
+	for _, body := range []string{`{}`, `{"id":"a","inner":{"at":1},"items":[{"name":"\ud83d\ude00"}]}`, `{"inner":{"any":{"x":[]}}}`} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		o, err := decode(body)
+		if err != nil {
+			return
+		}
+		var other map[string]any
+		require.NoError(t, json.Unmarshal([]byte(body), &other))
+		if id, ok := other["id"].(string); ok {
+			assert.Equal(t, id, o.ID)
+		}
+		table.Extra(body, "inner", "any")
+	})
+}
