@@ -42,6 +42,12 @@
 // [WithExpectation] compares the amount with the merchant's own record, and
 // [Middleware.Reconcile] asks for what was never notified.
 //
+// # Other senders
+//
+// Midtrans' payouts and subscriptions, Opn and PayMongo go through the same
+// pipeline: packages payout, recurring, opn and paymongo are each a [Gateway] for
+// [NewGateway], and one for another sender is two methods.
+//
 // # The server around it
 //
 // The server's ReadTimeout and WriteTimeout must be longer than the budget, TLS

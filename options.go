@@ -108,8 +108,8 @@ func WithServerKey(label, key string) Option {
 
 // WithBudget sets within which time after its arrival a request is answered.
 // The default is 5 s, for which Midtrans asks; it must be above 0 and below the
-// 15 s after which Midtrans hangs up. It covers reading the body, the store, and
-// the handler. When it is spent, the answer is 503 and the handler goes on, see
+// 15 s after which Midtrans hangs up, for every sender. It covers reading the body,
+// the store, and the handler. When it is spent, the answer is 503 and the handler goes on, see
 // [WithGrace].
 //
 // The server's own ReadTimeout and WriteTimeout must be longer.

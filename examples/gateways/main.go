@@ -1,0 +1,97 @@
+// Command gateways receives Midtrans' payments and PayMongo's on one server, each
+// verified by its own rules and answered as its sender wants.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/paymongo"
+)
+
+// The secrets of whoever sets none.
+const (
+	testKey    = "SB-Mid-server-test"
+	testSecret = "whsk_test"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this address")
+	flag.Parse()
+	handler, err := routes(
+		cmp.Or(os.Getenv("MIDTRANS_SERVER_KEY"), testKey),
+		cmp.Or(os.Getenv("PAYMONGO_WEBHOOK_SECRET"), testSecret),
+		func(order string) { log.Printf("ship order %s", order) },
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("Receiving Midtrans at http://%[1]s/midtrans and PayMongo at http://%[1]s/paymongo\n%[2]s", *addr, commands(*addr))
+	server := &http.Server{
+		Addr:              *addr,
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+	}
+	log.Fatal(server.ListenAndServe())
+}
+
+// routes is the merchant's server. One store serves both: their events never meet.
+func routes(serverKey, webhookSecret string, ship func(order string)) (http.Handler, error) {
+	store := midhook.NewLRUStore(65536)
+
+	midtrans, err := midhook.New(serverKey, midhook.WithStore(store))
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := paymongo.New(webhookSecret)
+	if err != nil {
+		return nil, err
+	}
+	philippines, err := midhook.NewGateway(gateway, midhook.WithStore(store))
+	if err != nil {
+		return nil, err
+	}
+
+	mux := http.NewServeMux()
+	mux.Handle("POST /midtrans", midtrans.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		if n.Paid() {
+			ship(n.OrderID)
+		}
+		return nil
+	}))
+	mux.Handle("POST /paymongo", midhook.HandleValue(philippines, func(_ context.Context, e *paymongo.Event) error {
+		if e.Type != paymongo.EventTypePaymentPaid {
+			return nil // nothing that this shop waits for: an error would have it sent again
+		}
+		var payment struct {
+			Metadata struct {
+				OrderID string `json:"order_id"`
+			} `json:"metadata"`
+		}
+		if err := e.Resource.Decode(&payment); err != nil {
+			return midhook.Permanent(err)
+		}
+		ship(payment.Metadata.OrderID)
+		return nil
+	}))
+	return mux, nil
+}
+
+// commands deliver one payment of each, signed with the test secrets.
+func commands(addr string) string {
+	body := midhooktest.Body(midhooktest.Sample("gopay", midhooktest.Order("A-1")), testKey)
+	event := midhooktest.PayMongoSender().Body("payment.paid", midhooktest.Member("A-2", "data", "attributes", "data", "attributes", "metadata", "order_id"))
+	header, event := midhooktest.PayMongoSender().Sign(event, testSecret, time.Now())
+	return fmt.Sprintf("\ncurl -i -d '%s' http://%s/midtrans\n\ncurl -i -H 'Paymongo-Signature: %s' -d '%s' http://%s/paymongo\n\n",
+		body, addr, header.Get("Paymongo-Signature"), event, addr)
+}
