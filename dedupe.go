@@ -3,9 +3,6 @@ package midhook
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"hash/maphash"
 	"math"
@@ -16,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/midhook/midhook/internal/identity"
 )
 
 // ErrNotOwner is what a [Store] returns to whoever finishes or releases a claim
@@ -242,7 +241,7 @@ func (s *lruStore) key(k string) lruKey {
 // happens once even when the handler runs twice.
 func (n *Notification) IdempotencyKey() string {
 	if n.Kind() == PayAccount {
-		return digest("pay-account", n.AccountID, n.AccountStatus)
+		return identity.Digest("pay-account", n.AccountID, n.AccountStatus)
 	}
 	// status_code is left out: the status API gives another one for the same event.
 	parts := append(make([]string, 0, 16), "payment", n.OrderID, n.TransactionID,
@@ -257,7 +256,7 @@ func (n *Notification) IdempotencyKey() string {
 	for _, r := range refunds {
 		parts = append(parts, r.fingerprint()...)
 	}
-	return digest(parts...)
+	return identity.Digest(parts...)
 }
 
 // fingerprint is what tells a refund from another, and from itself before the
@@ -275,9 +274,9 @@ func (r Refund) fingerprint() []string {
 // and a reusable payment link has many.
 func (n *Notification) subject() string {
 	if n.Kind() == PayAccount {
-		return digest("pay-account", n.AccountID)
+		return identity.Digest("pay-account", n.AccountID)
 	}
-	return digest("payment", n.OrderID, n.TransactionID)
+	return identity.Digest("payment", n.OrderID, n.TransactionID)
 }
 
 // stage is the notification's place in the life of its transaction. Where
@@ -318,16 +317,4 @@ func (n *Notification) stageAfterPayment(stage int) int {
 		return 0
 	}
 	return stage
-}
-
-// digest hashes parts, each behind its length, so that no two lists of parts
-// give the same bytes.
-func digest(parts ...string) string {
-	b := make([]byte, 0, 512)
-	for _, p := range parts {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
-		b = append(b, p...)
-	}
-	sum := sha256.Sum256(b)
-	return string(hex.AppendEncode(make([]byte, 0, 2*len(sum)), sum[:]))
 }

@@ -2,7 +2,6 @@ package midhook
 
 import (
 	"context"
-	stdjson "encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/midhook/midhook/internal/redact"
 )
 
 // Outcome is what became of a delivery.
@@ -164,7 +165,7 @@ func (e Event) String() string { return e.LogValue().String() }
 func (e Event) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
 
 // MarshalJSON gives what LogValue shows.
-func (e Event) MarshalJSON() ([]byte, error) { return marshalAttrs(e.attrs()) }
+func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.attrs()) }
 
 // MarshalText hides Outcome's, which would stand for the whole event.
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
@@ -185,9 +186,7 @@ func (n *Notification) summary() []slog.Attr {
 		{"currency", n.Currency},
 		{"refund_amount", n.RefundAmount},
 	} {
-		if f.value != "" {
-			attrs = append(attrs, slog.String(f.name, f.value))
-		}
+		attrs = redact.Attrs(attrs, f.name, f.value)
 	}
 	return attrs
 }
@@ -201,32 +200,11 @@ func (n *Notification) LogValue() slog.Value {
 }
 
 // Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
-func (n Notification) Format(f fmt.State, _ rune) {
-	for i, a := range n.summary() {
-		if i > 0 {
-			fmt.Fprint(f, " ")
-		}
-		fmt.Fprintf(f, "%s=%q", a.Key, a.Value)
-	}
-}
+func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
 
 // MarshalJSON gives what LogValue shows. To store a notification, store
 // [Notification.Raw], which Parse reads again.
-func (n Notification) MarshalJSON() ([]byte, error) { return marshalAttrs(n.summary()) }
-
-func marshalAttrs(attrs []slog.Attr) ([]byte, error) { return stdjson.Marshal(attrMap(attrs)) }
-
-func attrMap(attrs []slog.Attr) map[string]any {
-	m := make(map[string]any, len(attrs))
-	for _, a := range attrs {
-		if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
-			m[a.Key] = attrMap(v.Group())
-		} else {
-			m[a.Key] = v.Any()
-		}
-	}
-	return m
-}
+func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
 
 // attention says what a merchant should look at in a notification that is
 // neither forged nor a failure, "" if nothing.

@@ -1,0 +1,42 @@
+// Package redact shows of a value what its LogValue shows, and nothing else,
+// however it is printed: %+v, %#v and JSON would show its fields.
+package redact
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+)
+
+// Attrs appends a text to attrs, unless it is empty.
+func Attrs(attrs []slog.Attr, name, text string) []slog.Attr {
+	if text == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(name, text))
+}
+
+// Format prints attrs for a fmt.Formatter, quoted.
+func Format(w fmt.State, attrs []slog.Attr) {
+	for i, a := range attrs {
+		if i > 0 {
+			fmt.Fprint(w, " ")
+		}
+		fmt.Fprintf(w, "%s=%q", a.Key, a.Value.String())
+	}
+}
+
+// JSON is attrs as an object, and groups as objects in it.
+func JSON(attrs []slog.Attr) ([]byte, error) { return json.Marshal(members(attrs)) }
+
+func members(attrs []slog.Attr) map[string]any {
+	m := make(map[string]any, len(attrs))
+	for _, a := range attrs {
+		if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+			m[a.Key] = members(v.Group())
+		} else {
+			m[a.Key] = v.Any()
+		}
+	}
+	return m
+}

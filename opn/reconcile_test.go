@@ -1,0 +1,232 @@
+package opn_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/opn"
+)
+
+// Rule: an event that cannot be read is told of and hides no other, whatever it
+// is; one that is listed twice comes once.
+func TestEventsStrangeOnes(t *testing.T) {
+	a := newEventsAPI(0)
+	a.events = []string{
+		chargeEvent("evnt_test_1"), `{}`, `null`, `7`, `[]`, `"evnt_test_2"`, `{"id":"evnt_test_2","id":"evnt_test_3","key":"x"}`,
+		chargeEvent("evnt_test_1"), `{"id":"evnt_test_4","key":"hologram.flicker","data":"what?"}`, `{"id":4,"key":"x"}`,
+	}
+	var ids []string
+	malformed := 0
+	for e, err := range a.client(t).Events(t.Context(), testNow, testNow) {
+		if err != nil {
+			require.ErrorIs(t, err, midhook.ErrMalformed)
+			assert.NotContains(t, err.Error(), "evnt_")
+			malformed++
+			continue
+		}
+		ids = append(ids, e.ID)
+	}
+	assert.Equal(t, []string{"evnt_test_1", "evnt_test_4"}, ids)
+	assert.Equal(t, 7, malformed)
+
+	hook, _ := newHook(t)
+	s := &shop{}
+	err := a.client(t).Reconcile(t.Context(), hook, time.Now().Add(-time.Hour), s)
+	require.ErrorIs(t, err, midhook.ErrMalformed)
+	assert.Equal(t, 2, s.events())
+	assert.Equal(t, 1, s.times("evnt_test_4"))
+}
+
+// Rule: what was lost is handled once, by whichever of two runs and the late
+// delivery comes first, and what was handled is left alone.
+func TestReconcile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newEventsAPI(250)
+		hook, rec := newHook(t)
+		s := &shop{do: func(_ http.ResponseWriter, r *http.Request, e *opn.Event) {
+			assert.Equal(t, http.MethodPost, r.Method)
+			assert.Equal(t, int64(len(e.Raw())), r.ContentLength)
+		}}
+		h := hook.Handler(s)
+		for i := range 100 {
+			assert.Equal(t, 200, serve(h, delivery(a.events[2*i])).Code)
+		}
+		from := time.Now().Add(-time.Hour)
+		require.NoError(t, a.client(t).Reconcile(t.Context(), hook, from, s))
+		assert.Equal(t, 250, s.events())
+		require.NoError(t, a.client(t).Reconcile(t.Context(), hook, from, s))
+		for _, body := range a.events {
+			assert.Equal(t, 200, serve(h, delivery(body)).Code)
+		}
+		for id, runs := range s.runs {
+			assert.Equal(t, 1, runs, id)
+		}
+		count := map[midhook.Outcome]int{}
+		for _, o := range rec.outcomes() {
+			count[o]++
+		}
+		assert.Equal(t, map[midhook.Outcome]int{midhook.OutcomeHandled: 250, midhook.OutcomeDuplicate: 100 + 250 + 250}, count)
+		assert.Equal(t, 6, a.calls())
+	})
+}
+
+// Rule: deliveries and runs at the same time never run the handler twice for an
+// event, nor leave one out.
+func TestReconcileBesideDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newEventsAPI(250)
+		hook, _ := newHook(t)
+		s := &shop{do: func(http.ResponseWriter, *http.Request, *opn.Event) { time.Sleep(time.Second) }}
+		h := hook.Handler(s)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { assert.NoError(t, a.client(t).Reconcile(t.Context(), hook, time.Now().Add(-time.Hour), s)) })
+		}
+		for i, body := range a.events {
+			if i%3 > 0 {
+				all.Go(func() {
+					time.Sleep(time.Duration(i) * 300 * time.Millisecond)
+					assert.Equal(t, 200, serve(h, delivery(body)).Code)
+				})
+			}
+		}
+		all.Wait()
+		assert.Equal(t, 250, s.events())
+		for id, runs := range s.runs {
+			assert.Equal(t, 1, runs, id)
+		}
+	})
+}
+
+// Rule: an event that another delivery is busy with is left to it and told of.
+func TestReconcileInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newEventsAPI(3)
+		hook, _ := newHook(t)
+		s := &shop{do: func(_ http.ResponseWriter, _ *http.Request, e *opn.Event) {
+			if e.ID == "evnt_test_001" {
+				time.Sleep(20 * time.Second)
+			}
+		}}
+		var busy sync.WaitGroup
+		busy.Go(func() { serve(hook.Handler(s), delivery(a.events[1])) })
+		synctest.Wait()
+		err := a.client(t).Reconcile(t.Context(), hook, time.Now().Add(-time.Hour), s)
+		var outcome *midhook.OutcomeError
+		require.ErrorAs(t, err, &outcome)
+		assert.Equal(t, midhook.OutcomeInFlight, outcome.Outcome)
+		assert.EqualError(t, err, `opn: reconcile: event "evnt_test_001": midhook: in_flight`)
+		assert.Equal(t, 3, s.events(), "the others are handled")
+		assert.Equal(t, 1, s.times("evnt_test_001"))
+		busy.Wait()
+		assert.NoError(t, a.client(t).Reconcile(t.Context(), hook, time.Now().Add(-time.Hour), s))
+		assert.Equal(t, 1, s.times("evnt_test_001"))
+	})
+}
+
+// Rule: an event that fails, even with a panic, keeps no other from being handled
+// and is handled by a later run; the error names some and counts the rest.
+func TestReconcileFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newEventsAPI(250)
+		hook, rec := newHook(t)
+		broken := true
+		s := &shop{do: func(w http.ResponseWriter, _ *http.Request, e *opn.Event) {
+			switch {
+			case broken && e.ID == "evnt_test_000":
+				panic("poison")
+			case broken && e.ID == "evnt_test_001":
+				panic(http.ErrAbortHandler)
+			case broken && strings.HasSuffix(e.ID, "7"):
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}}
+		from := time.Now().Add(-time.Hour)
+		err := a.client(t).Reconcile(t.Context(), hook, from, s)
+		require.Error(t, err)
+		assert.Equal(t, 250, s.events())
+		lines := strings.Split(err.Error(), "\n")
+		require.Len(t, lines, 11)
+		assert.Equal(t, `opn: reconcile: event "evnt_test_000": midhook: handler_panicked`, lines[0])
+		assert.Equal(t, `event "evnt_test_007": midhook: handler_failed: handler answered 500`, lines[2])
+		assert.Equal(t, "17 more events were not handled", lines[10])
+		assert.Contains(t, rec.logged(), "poison")
+
+		broken = false
+		require.NoError(t, a.client(t).Reconcile(t.Context(), hook, from, s))
+		assert.Equal(t, 2, s.times("evnt_test_000"))
+		assert.Equal(t, 2, s.times("evnt_test_007"))
+		assert.Equal(t, 1, s.times("evnt_test_008"))
+	})
+}
+
+// Rule: a run ends with its context, and says so; what ends it is never hidden by
+// the events that failed before.
+func TestReconcileEnds(t *testing.T) {
+	hook, _ := newHook(t)
+	a := newEventsAPI(250)
+	from := time.Now().Add(-time.Hour)
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	shutdown := errors.New("the server shuts down")
+	s := &shop{}
+	s.do = func(w http.ResponseWriter, _ *http.Request, _ *opn.Event) {
+		w.WriteHeader(http.StatusInternalServerError)
+		if s.events() == 20 {
+			cancel(shutdown)
+		}
+	}
+	err := a.client(t).Reconcile(ctx, hook, from, s)
+	require.ErrorIs(t, err, shutdown)
+	assert.ErrorContains(t, err, "10 more")
+	assert.Equal(t, 20, s.events())
+	assert.Equal(t, 1, a.calls())
+
+	for name, c := range map[string]struct {
+		hook *midhook.Middleware
+		next http.Handler
+		from time.Time
+	}{"no middleware": {nil, s, from}, "no handler": {hook, nil, from}, "no from": {hook, s, time.Time{}}, "from in the future": {hook, s, from.Add(24 * time.Hour)}} {
+		assert.Error(t, a.client(t).Reconcile(t.Context(), c.hook, c.from, c.next), name)
+	}
+	assert.Equal(t, 1, a.calls())
+
+	a.tamper = func(_ int, list map[string]any) *http.Response {
+		list["data"] = []any{map[string]any{"id": "evnt_test_again", "key": "charge.create"}}
+		return nil
+	}
+	s.do = nil
+	err = a.client(t).Reconcile(t.Context(), hook, from, s)
+	require.ErrorIs(t, err, opn.ErrUnavailable)
+	assert.Equal(t, 1, s.times("evnt_test_again"), "a server that lists the same for ever")
+	assert.Equal(t, 3, a.calls())
+}
+
+// Rule: what the store cannot claim is not run, and not lost.
+func TestReconcileStoreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := midhooktest.NewFaultyStore(midhook.NewLRUStore(100))
+		store.SetDown(true)
+		hook, _ := newHook(t, midhook.WithStore(store))
+		s := &shop{}
+		c := newEventsAPI(2).client(t)
+		from := time.Now().Add(-time.Hour)
+		err := c.Reconcile(t.Context(), hook, from, s)
+		require.ErrorIs(t, err, midhooktest.ErrStoreFault)
+		assert.Zero(t, s.events())
+		store.Heal()
+		require.NoError(t, c.Reconcile(t.Context(), hook, from, s))
+		assert.Equal(t, 2, s.events())
+	})
+}

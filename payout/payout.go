@@ -1,0 +1,144 @@
+// Package payout receives the notifications of Midtrans' payouts (Iris): what has
+// become of a disbursement, and that the balance was topped up. They are signed
+// by a key and a formula of their own and come to a URL of their own.
+//
+//	gateway, err := payout.New(os.Getenv("IRIS_MERCHANT_KEY"))
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	hook, err := midhook.NewGateway(gateway)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux.Handle("POST /payouts/notification", hook.Handler(http.HandlerFunc(
+//		func(w http.ResponseWriter, r *http.Request) {
+//			n, _ := payout.FromContext(r.Context())
+//			switch n.Status {
+//			case payout.StatusCompleted:
+//				markPaid(r.Context(), n.ReferenceNo)
+//			case payout.StatusFailed, payout.StatusRejected:
+//				markReturned(r.Context(), n.ReferenceNo)
+//			}
+//		})))
+//
+// What [midhook.NewGateway] guarantees holds: verified, one run at a time, at
+// least one that succeeds, answered within the budget.
+//
+// # No status is the last
+//
+// A completed payout fails when the bank returns the money, which happens with
+// SKN, RTGS and BI Fast. (Midtrans, "Notification Payload") So completed and failed
+// are both handed on, in whatever order they come: book the money back on failed
+// even where you have booked it as paid. They can come in disorder, too: compare
+// UpdatedAt, or ask Midtrans' Payout Details API, before a completed that follows a
+// failed counts.
+//
+// An approved or a processed that comes after a later status was handled is
+// superseded: acknowledged and not handed on, see [midhook.WithSuperseded].
+//
+// # What the signature does not do
+//
+// It covers every byte of the body, but it is a hash with the key at its end, not
+// an HMAC, and it has no time: whoever has seen one signed request can send it
+// again for as long as the key lives. The store recognises it for as long as
+// [midhook.WithKeep] says, and after that only a unique index over
+// [Notification.IdempotencyKey] does.
+//
+// # What is not known
+//
+// Midtrans documents the retries of its payment notifications, not those of
+// payouts. They are taken to be the same, see [midhook.PlainAnswer]; should they be
+// fewer, the Payout Details API tells what was lost.
+package payout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/secret"
+)
+
+// signatureHeader holds the signature.
+const signatureHeader = "Iris-Signature"
+
+// Gateway is the [midhook.Gateway] of Midtrans' payouts. It is made by [New] and
+// safe for concurrent use; its zero value accepts nothing.
+type Gateway struct{ keys secret.List }
+
+// Option adds to what [New] sets.
+type Option func(*Gateway) error
+
+// New returns the gateway for the Iris merchant key from the dashboard of
+// Midtrans' payouts (IRIS-…). It is another secret than the server key of
+// payments, and than the API keys of creator and approver, which begin with IRIS-,
+// too. The error lists everything that is wrong with the key and the options, and
+// quotes no key.
+func New(merchantKey string, opts ...Option) (*Gateway, error) {
+	g := &Gateway{}
+	errs := []error{WithKey(secret.DefaultLabel, merchantKey)(g)}
+	for i, opt := range opts {
+		if opt == nil {
+			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
+			continue
+		}
+		errs = append(errs, opt(g))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("payout: %w", err)
+	}
+	return g, nil
+}
+
+// WithKey adds one more accepted merchant key: the next one during a rotation, or
+// another merchant's. The label of the key that matched is [midhook.Event].KeyLabel;
+// the key of [New] has the label "default".
+//
+// Each key can sign every notification: take a retired key out, and never accept
+// the sandbox's beside production's, for a payout of the sandbox moves no money.
+func WithKey(label, key string) Option {
+	return func(g *Gateway) error {
+		return g.keys.Add("merchant key", label, key, checkMerchantKey)
+	}
+}
+
+// Open verifies the one Iris-Signature header over the body, and then reads the
+// body. It is for [midhook.NewGateway].
+func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error) {
+	signatures := header.Values(signatureHeader)
+	if len(signatures) != 1 {
+		return midhook.Message{}, fmt.Errorf("%w: there must be exactly one %s header", midhook.ErrSignature, signatureHeader)
+	}
+	label, ok := g.keys.Match(signedBy(body, signatures[0]))
+	if !ok {
+		return midhook.Message{}, midhook.ErrSignature
+	}
+	n, err := Parse(body)
+	if err != nil {
+		return midhook.Message{}, err
+	}
+	return midhook.Message{
+		Value:    n,
+		Event:    n.IdempotencyKey(),
+		Subject:  n.subject(),
+		Stage:    n.Status.stage(),
+		KeyLabel: label,
+	}, nil
+}
+
+// Answer is [midhook.PlainAnswer].
+func (*Gateway) Answer(o midhook.Outcome) (status int, contentType, body string) {
+	return midhook.PlainAnswer(o)
+}
+
+// Format says no more than the type, whatever the verb: a Gateway holds keys.
+func (Gateway) Format(f fmt.State, _ rune) { fmt.Fprint(f, "payout.Gateway") }
+
+// FromContext returns the notification that a handler under the gateway's
+// [midhook.Middleware] is to handle. It is shared with the observer and the log:
+// do not change it.
+func FromContext(ctx context.Context) (*Notification, bool) {
+	return midhook.Value[*Notification](ctx)
+}

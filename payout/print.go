@@ -1,0 +1,40 @@
+package payout
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/midhook/midhook/internal/redact"
+)
+
+// summary is what may be shown of a notification anywhere.
+func (n *Notification) summary() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 8)
+	for _, f := range [...]struct{ name, value string }{
+		{"reference_no", n.ReferenceNo},
+		{"transaction_id", n.TransactionID},
+		{"order_id", n.OrderID},
+		{"status", string(n.Status)},
+		{"amount", n.Amount},
+		{"gross_amount", n.GrossAmount},
+		{"updated_at", n.UpdatedAt},
+	} {
+		attrs = redact.Attrs(attrs, f.name, f.value)
+	}
+	return attrs
+}
+
+// LogValue shows ids, status, amount and the time of the status, nothing sensitive.
+func (n *Notification) LogValue() slog.Value {
+	if n == nil {
+		return slog.Value{}
+	}
+	return slog.GroupValue(n.summary()...)
+}
+
+// Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
+func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
+
+// MarshalJSON gives what LogValue shows. To store a notification, store
+// [Notification.Raw], which Parse reads again.
+func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
