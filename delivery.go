@@ -159,7 +159,7 @@ func (d *delivery) open() (Outcome, error) {
 		return OutcomeForged, err
 	case errors.Is(err, ErrRateLimited) && asked:
 		return OutcomeRateLimited, err
-	case errors.Is(err, ErrMalformed) || !asked:
+	case !asked, errors.Is(err, ErrMalformed) && !errors.Is(err, ErrStatusUnavailable): // it may be the API's answer
 		return OutcomeMalformed, err
 	default:
 		return OutcomeStatusUnavailable, err

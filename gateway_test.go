@@ -279,6 +279,9 @@ func TestAuthenticator(t *testing.T) {
 		"malformed":   {midhook.ErrMalformed, midhook.OutcomeMalformed, 400},
 		"rate":        {midhook.ErrRateLimited, midhook.OutcomeRateLimited, 503},
 		"any other":   {errors.New("API away"), midhook.OutcomeStatusUnavailable, 503},
+		"an API's answer that cannot be read": {
+			fmt.Errorf("%w: %w", midhook.ErrStatusUnavailable, midhook.ErrMalformed), midhook.OutcomeStatusUnavailable, 503,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hook, rec := newCourier(t, asking{courier{authenticate: func(_ context.Context, m midhook.Message) (midhook.Message, error) {

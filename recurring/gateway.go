@@ -1,0 +1,166 @@
+package recurring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/api"
+	"github.com/midhook/midhook/internal/secret"
+)
+
+var (
+	_ midhook.Gateway       = (*Gateway)(nil)
+	_ midhook.Authenticator = (*Gateway)(nil)
+)
+
+// Gateway receives the notifications of Midtrans' recurring payments, for
+// [midhook.NewGateway]. It is made by [New] and safe for concurrent use.
+type Gateway struct {
+	keys     secret.List
+	accounts []*account   // in the order of keys
+	current  atomic.Int64 // the account that the API accepted last
+	unlisted bool
+}
+
+// account is one server key, and what asks with it.
+type account struct {
+	label         string
+	subscriptions api.Client
+	transactions  *midhook.StatusClient
+}
+
+const (
+	productionURL = "https://api.midtrans.com"
+	sandboxURL    = "https://api.sandbox.midtrans.com"
+
+	maxAnswerBytes = 1 << 20 // some 20,000 transactions
+)
+
+// New returns the gateway for the server key from Midtrans' dashboard:
+// SB-Mid-server-… asks the sandbox, Mid-server-… production, and a key that tells
+// neither needs [WithBaseURL].
+//
+// limit and burst say how many calls of Midtrans' API all bodies together may
+// cost: limit a second, and burst at once. Anyone can send bodies, so there is no
+// way to do without: limit must be positive and not [rate.Inf]. A creation and a
+// failed charge cost one call, a charge two; what would wait for longer than the
+// response budget is answered 503. A call whose connection breaks before an answer
+// is made once more and counted once. Midtrans publishes no limit of its own: allow
+// for the charges that fall due in one second, and no more than your API access can
+// spare.
+//
+// Its error lists everything that is wrong.
+func New(serverKey string, limit rate.Limit, burst int, opts ...Option) (*Gateway, error) {
+	var s settings
+	errs := []error{s.addKey(secret.DefaultLabel, serverKey)}
+	if !(limit > 0 && limit < rate.Inf) {
+		errs = append(errs, fmt.Errorf("rate %v: it must be positive and finite", float64(limit)))
+	}
+	if burst < 1 {
+		errs = append(errs, fmt.Errorf("burst %d: it must be positive", burst))
+	}
+	for i, opt := range opts {
+		if opt == nil {
+			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
+			continue
+		}
+		errs = append(errs, opt(&s))
+	}
+	base, err := s.baseURL()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, fmt.Errorf("recurring: %w", err)
+	}
+
+	g := &Gateway{keys: s.keys, unlisted: s.unlisted}
+	limiter, client := rate.NewLimiter(limit, burst), s.client
+	for _, key := range s.keys {
+		a := &account{label: key.Label, subscriptions: api.Client{
+			Base: base, Key: key.Value, HTTP: client, Limiter: limiter, MaxBytes: maxAnswerBytes,
+		}}
+		a.subscriptions.Init()
+		client = a.subscriptions.HTTP // one pool of connections for all
+		a.transactions, err = midhook.NewStatusClient(key.Value,
+			midhook.WithBaseURL(base), midhook.WithHTTPClient(client), midhook.WithRate(limiter))
+		if err != nil {
+			return nil, fmt.Errorf("recurring: %w", err)
+		}
+		g.accounts = append(g.accounts, a)
+	}
+	return g, nil
+}
+
+// baseURL is where all keys belong.
+func (s *settings) baseURL() (string, error) {
+	base := s.base
+	var errs []error
+	for i, key := range s.keys {
+		own := environment(key.Value)
+		switch {
+		case s.base != "" || secret.Check(secret.MidtransServer, key.Value) != nil:
+		case own == "":
+			errs = append(errs, fmt.Errorf("server key %q: its prefix tells neither sandbox nor production, a base URL is required", key.Label))
+		case i > 0 && base != "" && own != base:
+			errs = append(errs, fmt.Errorf("server key %q: it is another environment's than the first", key.Label))
+		case base == "":
+			base = own
+		}
+	}
+	return base, errors.Join(errs...)
+}
+
+func environment(serverKey string) string {
+	switch {
+	case strings.HasPrefix(serverKey, "SB-"):
+		return sandboxURL
+	case strings.HasPrefix(serverKey, "Mid-server-"):
+		return productionURL
+	}
+	return ""
+}
+
+// Format says where the gateway asks, not with which key.
+func (g *Gateway) Format(f fmt.State, _ rune) {
+	if g == nil || len(g.accounts) == 0 {
+		fmt.Fprint(f, "recurring.Gateway")
+		return
+	}
+	fmt.Fprintf(f, "recurring.Gateway(%s)", g.accounts[0].subscriptions.Base)
+}
+
+// FromContext returns the notification that a handler is to handle. It is shared
+// with the observer and the log: do not change it.
+func FromContext(ctx context.Context) (*Notification, bool) {
+	return midhook.Value[*Notification](ctx)
+}
+
+// Open reads what a body claims, see [Parse], and checks the signature of one that
+// has it. The message it returns is for [Gateway.Authenticate] alone: without
+// that, it names no event, so that nothing runs for it.
+func (g *Gateway) Open(_ http.Header, body []byte) (midhook.Message, error) {
+	n, err := Parse(body)
+	if err != nil {
+		return midhook.Message{}, err
+	}
+	msg := midhook.Message{Value: n}
+	if n.signed {
+		label, ok := g.keys.Match(func(key string) bool { return midhook.Verify(n.Transaction, key) == nil })
+		if !ok {
+			return midhook.Message{}, midhook.ErrSignature
+		}
+		msg.KeyLabel = label
+	}
+	return msg, nil
+}
+
+// Answer is that of [midhook.PlainAnswer]: these notifications are taken to be
+// retried as payments are, which Midtrans does not say.
+func (g *Gateway) Answer(o midhook.Outcome) (status int, contentType, body string) {
+	return midhook.PlainAnswer(o)
+}

@@ -1,0 +1,64 @@
+package recurring
+
+import (
+	"strconv"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/identity"
+)
+
+// IdempotencyKey names the event, by what the API said of it: the same for every
+// delivery of one event, another for every other, and another than
+// [midhook.Notification.IdempotencyKey] of the same transaction. It is 64
+// hexadecimal digits and stays the same in later versions. It is empty for what
+// [Parse] returns.
+//
+// A charge is the subscription's id and the event of its transaction, whichever
+// shape it was notified in. A creation is the subscription's id, status, amount,
+// currency, payment type and interval, so that it is handed on again when one of
+// these has changed. A failed charge is the subscription's id, its status, what its
+// schedule says of the past and the next charge, the number of its transactions,
+// and whether the notified status_code is 402, 411, 500 or another: Midtrans tries
+// a failed charge again, and what it notifies of attempts between which nothing of
+// that changed is one event. A stranger's bodies, too, are no more events than
+// that, for as long as the store remembers them.
+func (n *Notification) IdempotencyKey() string {
+	if !n.Confirmed() {
+		return ""
+	}
+	s := n.Subscription
+	number := func(i int64) string { return strconv.FormatInt(i, 10) }
+	switch n.kind {
+	case Charged:
+		return identity.Digest("recurring", "charged", s.ID, n.Transaction.IdempotencyKey())
+	case Created:
+		return identity.Digest("recurring", "created", s.ID, s.Status, s.Amount, s.Currency, s.PaymentType,
+			number(s.Schedule.Interval), s.Schedule.IntervalUnit)
+	default:
+		return identity.Digest("recurring", "charge_failed", s.ID, s.Status, number(s.Schedule.CurrentInterval),
+			s.Schedule.PreviousExecutionAt, s.Schedule.NextExecutionAt, strconv.Itoa(len(s.TransactionIDs)),
+			n.failureClass())
+	}
+}
+
+// failureClass keeps a stranger from making an event of every number.
+func (n *Notification) failureClass() string {
+	switch code, _ := n.Failure(); code {
+	case "402", "411", "500":
+		return code
+	}
+	return "other"
+}
+
+// message is what the pipeline is to know of a confirmed notification. The events
+// of one transaction are in the order of payments: a pending after the settlement
+// is superseded.
+func (n *Notification) message(keyLabel string) midhook.Message {
+	msg := midhook.Message{Value: n, Event: n.IdempotencyKey(), KeyLabel: keyLabel}
+	if n.kind == Charged {
+		payment := n.Transaction.Message(keyLabel)
+		msg.Subject = identity.Digest("recurring", n.Subscription.ID, payment.Subject)
+		msg.Stage = payment.Stage
+	}
+	return msg
+}

@@ -1,0 +1,73 @@
+package recurring
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/midhook/midhook/internal/redact"
+)
+
+// summary is what may be shown of a subscription anywhere.
+func (s Subscription) summary() []slog.Attr {
+	attrs := redact.Attrs(nil, "subscription_id", s.ID)
+	attrs = redact.Attrs(attrs, "subscription_status", s.Status)
+	attrs = redact.Attrs(attrs, "amount", s.Amount)
+	attrs = redact.Attrs(attrs, "currency", s.Currency)
+	attrs = redact.Attrs(attrs, "payment_type", s.PaymentType)
+	if s.Schedule.CurrentInterval != 0 {
+		attrs = append(attrs, slog.Int64("current_interval", s.Schedule.CurrentInterval))
+	}
+	return attrs
+}
+
+// summary is what may be shown of a notification anywhere.
+func (n *Notification) summary() []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("kind", n.kind.String()),
+		slog.String("confirmed", strconv.FormatBool(n.Confirmed())),
+	}
+	attrs = append(attrs, n.Subscription.summary()...)
+	code, _ := n.Failure()
+	attrs = redact.Attrs(attrs, "notified_status_code", code)
+	t := n.Transaction
+	if t == nil {
+		return attrs
+	}
+	for _, f := range [...]struct{ name, value string }{
+		{"order_id", t.OrderID},
+		{"transaction_id", t.TransactionID},
+		{"transaction_status", string(t.TransactionStatus)},
+		{"fraud_status", string(t.FraudStatus)},
+		{"status_code", t.StatusCode},
+		{"gross_amount", t.GrossAmount},
+		{"refund_amount", t.RefundAmount},
+	} {
+		attrs = redact.Attrs(attrs, f.name, f.value)
+	}
+	return attrs
+}
+
+// LogValue shows ids, statuses and amounts, nothing sensitive.
+func (n *Notification) LogValue() slog.Value {
+	if n == nil {
+		return slog.Value{}
+	}
+	return slog.GroupValue(n.summary()...)
+}
+
+// Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
+func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
+
+// MarshalJSON gives what LogValue shows. To keep a notification, keep
+// [Notification.Raw] where tokens may be kept.
+func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
+
+// LogValue shows id, status and amount, nothing sensitive.
+func (s Subscription) LogValue() slog.Value { return slog.GroupValue(s.summary()...) }
+
+// Format prints what LogValue shows, quoted, whatever the verb.
+func (s Subscription) Format(f fmt.State, _ rune) { redact.Format(f, s.summary()) }
+
+// MarshalJSON gives what LogValue shows.
+func (s Subscription) MarshalJSON() ([]byte, error) { return redact.JSON(s.summary()) }
