@@ -26,7 +26,7 @@ func send(h http.Handler, body, key string) int {
 }
 
 func Example() {
-	gateway, err := payout.New("IRIS-merchant-test") // os.Getenv("IRIS_MERCHANT_KEY")
+	gateway, err := payout.New("IRIS-merchant-test") // os.Getenv("MIDTRANS_IRIS_KEY")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,7 +2,7 @@
 // become of a disbursement, and that the balance was topped up. They are signed
 // by a key and a formula of their own and come to a URL of their own.
 //
-//	gateway, err := payout.New(os.Getenv("IRIS_MERCHANT_KEY"))
+//	gateway, err := payout.New(os.Getenv("MIDTRANS_IRIS_KEY"))
 //	if err != nil {
 //		log.Fatal(err)
 //	}
