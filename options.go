@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -77,21 +78,14 @@ func defaultSettings() settings {
 
 // apply applies all options, whatever is wrong with some of them.
 func (s *settings) apply(opts []Option) error {
-	var errs []error
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(s))
-	}
+	err := option.Apply(s, opts)
 	if s.store == nil {
 		s.store = NewLRUStore(65536)
 	}
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // WithServerKey adds one more accepted key: the next one during a rotation,

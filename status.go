@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/midhook/midhook/internal/api"
+	"github.com/midhook/midhook/internal/option"
 )
 
 // What a [StatusClient] returns, to be matched with errors.Is. An expired or
@@ -57,13 +58,7 @@ func NewStatusClient(serverKey string, opts ...StatusOption) (*StatusClient, err
 	if err := checkServerKey(serverKey); err != nil {
 		errs = append(errs, fmt.Errorf("server key: %w", err))
 	}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(c))
-	}
+	errs = append(errs, option.Apply(c, opts))
 	switch {
 	case c.api.Base != "":
 	case strings.HasPrefix(serverKey, "SB-"):

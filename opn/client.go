@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/midhook/midhook/internal/api"
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -53,13 +54,7 @@ func NewClient(secretKey string, opts ...ClientOption) (*Client, error) {
 	if err := checkKey(secretKey); err != nil {
 		errs = append(errs, fmt.Errorf("secret key: %w", err))
 	}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(c))
-	}
+	errs = append(errs, option.Apply(c, opts))
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("opn: client: %w", err)
 	}

@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -63,15 +64,8 @@ type Option func(*Gateway) error
 // and the options.
 func New(webhookSecret string, opts ...Option) (*Gateway, error) {
 	g := &Gateway{tolerance: DefaultTolerance, now: time.Now}
-	errs := []error{WithSecret(secret.DefaultLabel, webhookSecret)(g)}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(g))
-	}
-	if err := errors.Join(errs...); err != nil {
+	own := WithSecret(secret.DefaultLabel, webhookSecret)
+	if err := errors.Join(own(g), option.Apply(g, opts)); err != nil {
 		return nil, fmt.Errorf("opn: %w", err)
 	}
 	for i := range g.secrets {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -35,15 +36,8 @@ const defaultLabel = secret.DefaultLabel
 // lists everything that is wrong with the secret and the options.
 func New(secret string, opts ...Option) (*Gateway, error) {
 	g := &Gateway{now: time.Now}
-	errs := []error{WithSecret(defaultLabel, secret)(g)}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(g))
-	}
-	if err := errors.Join(errs...); err != nil {
+	own := WithSecret(defaultLabel, secret)
+	if err := errors.Join(own(g), option.Apply(g, opts)); err != nil {
 		return nil, fmt.Errorf("paymongo: %w", err)
 	}
 	return g, nil

@@ -58,6 +58,7 @@ import (
 	"net/http"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -78,15 +79,8 @@ type Option func(*Gateway) error
 // quotes no key.
 func New(merchantKey string, opts ...Option) (*Gateway, error) {
 	g := &Gateway{}
-	errs := []error{WithKey(secret.DefaultLabel, merchantKey)(g)}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(g))
-	}
-	if err := errors.Join(errs...); err != nil {
+	own := WithKey(secret.DefaultLabel, merchantKey)
+	if err := errors.Join(own(g), option.Apply(g, opts)); err != nil {
 		return nil, fmt.Errorf("payout: %w", err)
 	}
 	return g, nil

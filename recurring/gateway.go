@@ -12,6 +12,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/api"
+	"github.com/midhook/midhook/internal/option"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -66,13 +67,7 @@ func New(serverKey string, limit rate.Limit, burst int, opts ...Option) (*Gatewa
 	if burst < 1 {
 		errs = append(errs, fmt.Errorf("burst %d: it must be positive", burst))
 	}
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil", i+1))
-			continue
-		}
-		errs = append(errs, opt(&s))
-	}
+	errs = append(errs, option.Apply(&s, opts))
 	base, err := s.baseURL()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("recurring: %w", err)
