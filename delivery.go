@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -132,6 +133,8 @@ var errNoEvent = errors.New("the gateway did not say which event this is")
 // open has the gateway tell whether the body is authentic.
 func (d *delivery) open() (Outcome, error) {
 	d.read.Store(true)
+	done := false
+	defer d.abandon("gateway", &done)
 	var err error
 	d.opened, err = d.gateway.Open(d.r.Header, d.body)
 	asked := err == nil && d.authenticate != nil
@@ -140,6 +143,7 @@ func (d *delivery) open() (Outcome, error) {
 		defer cancel()
 		d.opened, err = d.authenticate(ctx, d.opened)
 	}
+	done = true
 	if err == nil && d.opened.Event == "" {
 		err = errNoEvent // nothing runs unclaimed
 	}
@@ -195,6 +199,7 @@ const (
 
 // pause waits, and reports whether there is time left in the budget after it.
 func (d *delivery) pause(ctx context.Context, pause time.Duration) bool {
+	pause += mathrand.N(pause) // of those who wait for one event, not all ask at once
 	pause = min(pause, time.Until(d.deadline)-minPause)
 	if pause <= 0 {
 		return false
@@ -216,9 +221,7 @@ func (d *delivery) claim(ctx context.Context, claim Claim) (Outcome, error) {
 		claim.Stage = 0
 		state, err = d.store.Acquire(ctx, claim)
 	}
-	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
-		d.hold(claim)
-	}
+	d.hold(claim, err != nil || state == Acquired) // after an error perhaps: the store's answer may be lost
 	switch {
 	case err != nil:
 		return OutcomeStoreUnavailable, err
@@ -235,16 +238,14 @@ func (d *delivery) claim(ctx context.Context, claim Claim) (Outcome, error) {
 	}
 }
 
-// hold remembers a claim to be settled, once.
-func (d *delivery) hold(claim Claim) {
+// hold remembers a claim that is to be settled, or forgets one that is not held.
+func (d *delivery) hold(claim Claim, held bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	same := func(c Claim) bool { return c.Owner == claim.Owner }
-	if i := slices.IndexFunc(d.claims, same); i >= 0 {
-		d.claims[i] = claim
-		return
+	d.claims = slices.DeleteFunc(d.claims, func(c Claim) bool { return c.Owner == claim.Owner })
+	if held {
+		d.claims = append(d.claims, claim)
 	}
-	d.claims = append(d.claims, claim)
 }
 
 // check makes sure that what the message says may be acted upon. What turns out
@@ -298,10 +299,10 @@ func (d *delivery) run(handle handler) (Outcome, error) {
 		return OutcomeHandledPermanent, err
 	case err != nil:
 		return OutcomeHandlerFailed, err
-	case status == 0 && ctx.Err() != nil:
+	case answers && status == 0 && ctx.Err() != nil:
 		return OutcomeHandlerFailed, context.Cause(ctx) // it gave up
 	case status == 0, status/100 == 2:
-		d.own = answers && (d.accepts == nil || d.w.judge(d.accepts))
+		d.own = answers && d.accepted()
 		return OutcomeHandled, nil
 	}
 	err = fmt.Errorf("handler answered %d", status)
@@ -313,17 +314,24 @@ func (d *delivery) run(handle handler) (Outcome, error) {
 	return OutcomeHandlerFailed, err
 }
 
+// accepted reports whether the handler's own success is one to the sender. The
+// handler has succeeded even where the gateway panics.
+func (d *delivery) accepted() bool {
+	defer d.survive("Accepts")
+	return d.accepts == nil || d.w.judge(d.accepts)
+}
+
 // settle finishes the claims, or gives them back for a retry.
 func (d *delivery) settle(outcome Outcome) error {
 	d.mu.Lock()
 	claims, renewing := d.claims, d.renewing
 	d.claims = nil // from here on they are not renewed
 	d.mu.Unlock()
-	if len(claims) == 0 {
-		return nil
-	}
 	if t := d.renewal.Load(); t != nil {
 		t.Stop()
+	}
+	if len(claims) == 0 {
+		return nil
 	}
 	if renewing != nil {
 		<-renewing
@@ -333,7 +341,7 @@ func (d *delivery) settle(outcome Outcome) error {
 	var errs []error
 	for _, claim := range claims {
 		if outcome.final() {
-			if err := d.store.Finish(ctx, claim, d.keep); err != nil {
+			if err := d.finish(ctx, claim); err != nil {
 				errs = append(errs, fmt.Errorf("finishing the claim: %w", err))
 			}
 			continue
@@ -346,17 +354,27 @@ func (d *delivery) settle(outcome Outcome) error {
 	return errors.Join(errs...)
 }
 
-// abandon settles what a panic or runtime.Goexit leaves behind, and lets it go
-// on up the stack. A late one has nobody above that waits for it, and some
-// recovery middleware says nothing: the stack goes to the log in any case.
-func (d *delivery) abandon() {
-	if d.outcome != proceed {
+// finish marks an event as handled. Where nobody comes again, someone will ask the
+// sender's API what there was, and what is not marked runs once more.
+func (d *delivery) finish(ctx context.Context, claim Claim) error {
+	err := d.store.Finish(ctx, claim, d.keep)
+	for pause := minPause; d.patient && err != nil && !errors.Is(err, ErrNotOwner) && d.pause(ctx, pause); pause = min(2*pause, maxPause) {
+		err = d.store.Finish(ctx, claim, d.keep)
+	}
+	return err
+}
+
+// abandon settles what a panic or runtime.Goexit leaves behind unless all was done,
+// and lets it go on up the stack. A late one has nobody above that waits for it, and
+// some recovery middleware says nothing: the stack goes to the log in any case.
+func (d *delivery) abandon(who string, done *bool) {
+	if *done {
 		return
 	}
 	v := recover()
-	err := fmt.Errorf("handler panicked: %v", v)
+	err := fmt.Errorf("%s panicked: %v", who, v)
 	if v == nil {
-		err = errors.New("handler called runtime.Goexit")
+		err = fmt.Errorf("%s called runtime.Goexit", who)
 	}
 	err = errors.Join(err, d.settle(OutcomeHandlerPanicked))
 	if d.w.over() {
@@ -396,7 +414,7 @@ func (d *delivery) conclude(outcome Outcome, err error) {
 
 // expire answers at the budget, while the request's goroutine is busy.
 func (d *delivery) expire() {
-	defer d.survive()
+	defer d.survive("the response budget")
 	d.ordered.Lock()
 	defer d.ordered.Unlock()
 	outcome := OutcomeBudgetExceeded
@@ -418,7 +436,7 @@ func (d *delivery) expire() {
 // renew keeps the claims of a handler that runs on after the budget, even one
 // that ignores the end of its context: its retry must not run beside it.
 func (d *delivery) renew() {
-	defer d.survive()
+	defer d.survive("the response budget")
 	d.mu.Lock()
 	claims, done := slices.Clone(d.claims), make(chan struct{})
 	d.renewing = done
@@ -443,9 +461,9 @@ func (d *delivery) renew() {
 
 // survive keeps a panic of a response writer or a store from ending the process:
 // on a timer's goroutine there is no server that recovers it.
-func (d *delivery) survive() {
+func (d *delivery) survive(where string) {
 	if v := recover(); v != nil {
-		d.logger.ErrorContext(d.values, "midhook: panic at the response budget", "panic", v, "stack", string(debug.Stack()))
+		d.logger.ErrorContext(d.values, "midhook: panic at "+where, "panic", v, "stack", string(debug.Stack()))
 	}
 }
 

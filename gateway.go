@@ -57,7 +57,8 @@ type Message struct {
 type Authenticator interface {
 	// Authenticate asks about what Open has read, and returns what is true instead.
 	// It is called before anything is claimed, for anyone can send such a body, and
-	// it must limit its own rate. ctx ends at the response budget.
+	// it must limit its own rate. It runs on the request's goroutine, also with
+	// WithDetachedHandler, and must heed ctx, which ends at the response budget.
 	//
 	// An error that is [ErrUnconfirmed] or [ErrSignature] is answered as what
 	// someone has made up, [ErrMalformed] as what cannot be read, [ErrRateLimited]
@@ -91,29 +92,25 @@ type Retrier interface {
 // wrong.
 func NewGateway(g Gateway, opts ...Option) (*Middleware, error) {
 	s := defaultSettings()
-	errs := []error{checkGateway(g), s.apply(opts)}
-	if err := errors.Join(errs...); err != nil {
+	err := s.apply(opts)
+	if v := reflect.ValueOf(g); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		err = errors.Join(errors.New("gateway: it must not be nil"), err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("midhook: %w", err)
 	}
-	return newMiddleware(g, s), nil
+	return newMiddleware(g, s)
 }
 
-// checkGateway refuses answers that would lose events.
-func checkGateway(g Gateway) error {
-	if v := reflect.ValueOf(g); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return errors.New("gateway: it must not be nil")
+// checkAnswer refuses what no sender can take for an answer.
+func checkAnswer(o Outcome, status int) error {
+	switch {
+	case status < 200 || status > 599 || status/100 == 3:
+		return fmt.Errorf("its answer to %s is %d: 200 to 599 and no redirect is required", o, status)
+	case o == OutcomeHandled && status/100 != 2:
+		return fmt.Errorf("its answer to %s is %d: a 2xx is required", o, status)
 	}
-	var errs []error
-	for o := proceed + 1; o < outcomeCount; o++ {
-		status, _, _ := g.Answer(o)
-		switch {
-		case status < 200 || status > 599 || status/100 == 3:
-			errs = append(errs, fmt.Errorf("gateway: its answer to %s is %d: 200 to 599 and no redirect is required", o, status))
-		case o == OutcomeHandled && status/100 != 2:
-			errs = append(errs, fmt.Errorf("gateway: its answer to %s is %d: a 2xx is required", o, status))
-		}
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // PlainAnswer is what Midtrans is answered: the statuses of its own retry engine,

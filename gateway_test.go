@@ -524,3 +524,100 @@ func (h headed) Open(header http.Header, body []byte) (midhook.Message, error) {
 	}
 	return h.courier.Open(header, body)
 }
+
+// Rule: a nil error is a success, however late: only a handler that writes for
+// itself can have given up without a word.
+func TestHandlerFuncPastTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t, midhook.WithGrace(0))
+		h := hook.HandlerFunc(func(ctx context.Context, _ *midhook.Notification) error {
+			time.Sleep(20 * time.Second)
+			assert.ErrorIs(t, context.Cause(ctx), midhook.ErrGraceExceeded)
+			return nil
+		})
+		body := string(notify("gopay"))
+		hand(h, body)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateHandled}, rec.outcomes())
+		assert.Equal(t, "already handled\n", hand(h, body).Body.String())
+	})
+}
+
+// Rule: a gateway that panics is told of, and the panic goes on up the stack.
+func TestGatewayPanics(t *testing.T) {
+	for name, opts := range map[string][]midhook.Option{"inline": nil, "detached": {midhook.WithDetachedHandler()}} {
+		t.Run(name, func(t *testing.T) {
+			hook, rec := newCourier(t, courier{message: func(*parcel) (midhook.Message, error) { panic("no parcel") }}, opts...)
+			assert.PanicsWithValue(t, "no parcel", func() { hand(hook.Handler(&counter{}), `{}`) })
+			assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandlerPanicked}, rec.outcomes())
+			assert.ErrorContains(t, rec.last().Err, "gateway panicked: no parcel")
+			assert.Contains(t, rec.logged(), "stack=")
+		})
+	}
+}
+
+// moody panics when it is asked whether it is content.
+type moody struct{ courier }
+
+func (moody) Accepts(int, http.Header, []byte) bool { panic("not today") }
+
+// Rule: what the handler did is not undone by a gateway that panics afterwards.
+func TestAcceptsPanics(t *testing.T) {
+	hook, rec := newCourier(t, moody{})
+	runs := &counter{}
+	for range 2 {
+		assert.Equal(t, 200, hand(hook.Handler(runs), `{"ID":"7"}`).Code)
+	}
+	assert.Equal(t, int64(1), runs.runs.Load())
+	assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandled, midhook.OutcomeDuplicate}, rec.outcomes())
+	assert.Contains(t, rec.logged(), "not today")
+}
+
+// Rule: the answer that was checked is the one that is sent.
+func TestAnswerIsAskedForOnce(t *testing.T) {
+	asked := map[midhook.Outcome]int{}
+	newCourier(t, courier{answer: func(o midhook.Outcome) (int, string, string) {
+		asked[o]++
+		return midhook.PlainAnswer(o)
+	}})
+	assert.Equal(t, 1, asked[midhook.OutcomeHandled])
+	for o, times := range asked {
+		assert.Equal(t, 1, times, o)
+	}
+}
+
+type card string
+
+func (card) LogValue() slog.Value { return slog.StringValue("hidden") }
+
+type purse struct{}
+
+func (purse) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", "7"), slog.Any("card", card("not to be seen")))
+}
+
+// Rule: what hides itself inside of a value is hidden, too.
+func TestGatewayValueThatHidesDeeper(t *testing.T) {
+	hook, rec := newCourier(t, courier{message: func(*parcel) (midhook.Message, error) {
+		return midhook.Message{Value: purse{}, Event: "1"}, nil
+	}})
+	assert.Equal(t, 200, hand(hook.Handler(&counter{}), `{}`).Code)
+	e := rec.last()
+	text, err := json.Marshal(e)
+	require.NoError(t, err)
+	all := fmt.Sprintf("%s %s %s %v %+v %#v", rec.logged(), text, e.String(), e, e, e)
+	assert.NotContains(t, all, "not to be seen")
+	assert.Contains(t, all, "hidden")
+}
+
+// Rule: a store that stumbles once leaves no error behind where it did not matter.
+func TestRetrierStumbles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lossy{Store: midhook.NewLRUStore(8)}
+		hook, rec := newCourier(t, once{}, midhook.WithStore(store))
+		h := hook.Handler(&counter{})
+		assert.Equal(t, 200, hand(h, `{"ID":"7"}`).Code)
+		store.losses = 1
+		assert.Equal(t, "already handled\n", hand(h, `{"ID":"7"}`).Body.String())
+		assert.NoError(t, rec.last().Err)
+	})
+}

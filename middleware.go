@@ -52,11 +52,11 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 	if err := errors.Join(own(&s), s.apply(opts)); err != nil {
 		return nil, fmt.Errorf("midhook: %w", err)
 	}
-	return newMiddleware(midtrans{s.midtrans.keys}, s), nil
+	return newMiddleware(midtrans{s.midtrans.keys}, s)
 }
 
 // newMiddleware decides everything that is the same for every delivery.
-func newMiddleware(g Gateway, s settings) *Middleware {
+func newMiddleware(g Gateway, s settings) (*Middleware, error) {
 	m := &Middleware{
 		settings:    s,
 		gateway:     g,
@@ -73,9 +73,12 @@ func newMiddleware(g Gateway, s settings) *Middleware {
 	if r, ok := g.(Retrier); ok {
 		m.patient = !r.Retries()
 	}
+	var errs []error
 	for o := proceed + 1; o < outcomeCount; o++ {
-		m.answers[o] = newAnswer(g.Answer(o))
-		switch m.answers[o].status {
+		status, contentType, body := g.Answer(o)
+		errs = append(errs, checkAnswer(o, status))
+		m.answers[o] = newAnswer(status, contentType, body)
+		switch status {
 		case http.StatusServiceUnavailable:
 			retryAfter := math.Ceil((s.budget + s.grace).Seconds()) // by then a handler in flight is through
 			m.answers[o].header.Set("Retry-After", strconv.Itoa(int(retryAfter)))
@@ -83,7 +86,10 @@ func newMiddleware(g Gateway, s settings) *Middleware {
 			m.answers[o].header.Set("Allow", http.MethodPost)
 		}
 	}
-	return m
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("midhook: gateway: %w", err)
+	}
+	return m, nil
 }
 
 // Handler returns a handler that calls next for each verified notification that
@@ -215,7 +221,8 @@ func (m *Middleware) serve(handle handler) http.Handler {
 func (d *delivery) process(handle handler) {
 	ctx, cancel := d.waiting(d.ctx, d.deadline, ErrBudgetExceeded)
 	defer cancel()
-	defer d.abandon() // unless settled: a panic or runtime.Goexit
+	done := false
+	defer d.abandon("handler", &done) // a panic, or runtime.Goexit
 
 	outcome, err := d.acquire(ctx)
 	if outcome == proceed {
@@ -230,5 +237,6 @@ func (d *delivery) process(handle handler) {
 	if unsettled := d.settle(outcome); unsettled != nil { // before the answer: the next delivery may be on its heels
 		err = errors.Join(err, unsettled)
 	}
+	done = true
 	d.conclude(outcome, err)
 }

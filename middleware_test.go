@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -940,4 +941,10 @@ func TestPrintingShowsNoKey(t *testing.T) {
 	assert.NotContains(t, err.Error(), "swapped")
 	_, err = midhook.New(testKey, midhook.WithGrace(25*time.Hour))
 	assert.Error(t, err)
+}
+
+// Rule: a rate that is no number is no rate.
+func TestNewRefusesNaN(t *testing.T) {
+	_, err := midhook.New(testKey, midhook.WithHandlerRate(rate.Limit(math.NaN()), 1))
+	assert.ErrorContains(t, err, "handler rate NaN")
 }

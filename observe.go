@@ -150,7 +150,7 @@ func (e Event) attrs() []slog.Attr {
 // no more than its type.
 func shown(value any) slog.Value {
 	if v, ok := value.(slog.LogValuer); ok {
-		return slog.AnyValue(v).Resolve()
+		return redact.Resolve(slog.AnyValue(v))
 	}
 	return slog.StringValue(fmt.Sprintf("%T", value))
 }

@@ -195,7 +195,7 @@ func WithKeep(d time.Duration) Option {
 // and comes again. There is no limit by default.
 func WithHandlerRate(limit rate.Limit, burst int) Option {
 	return func(s *settings) error {
-		if limit <= 0 || burst < 1 {
+		if !(limit > 0) || burst < 1 { // NaN, too
 			return fmt.Errorf("handler rate %v with burst %d: both must be positive", float64(limit), burst)
 		}
 		s.limiter = rate.NewLimiter(limit, burst)

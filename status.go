@@ -42,7 +42,7 @@ const (
 )
 
 // Format says where the client asks, not with which key.
-func (c *StatusClient) Format(f fmt.State, _ rune) {
+func (c StatusClient) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "midhook.StatusClient(%s)", c.api.Base)
 }
 

@@ -748,3 +748,14 @@ func TestTransactionOfAnotherKind(t *testing.T) {
 	assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
 	assert.Empty(t, *got)
 }
+
+// Rule: a copy of the client prints no key either.
+func TestStatusClientPrintsNoKey(t *testing.T) {
+	client, err := midhook.NewStatusClient(testKey)
+	require.NoError(t, err)
+	for _, v := range []any{client, *client} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			assert.Equal(t, "midhook.StatusClient(https://api.sandbox.midtrans.com)", fmt.Sprintf(verb, v))
+		}
+	}
+}

@@ -40,7 +40,7 @@ const (
 )
 
 // Format says where the client asks, not with which key.
-func (c *Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "opn.Client(%s)", c.api.Base) }
+func (c Client) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "opn.Client(%s)", c.api.Base) }
 
 // ClientOption changes a default of [NewClient].
 type ClientOption func(*Client) error

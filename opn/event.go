@@ -1,7 +1,6 @@
 package opn
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -105,7 +104,9 @@ func Parse(body []byte) (*Event, error) {
 	if err := eventFields.Decode(body, e.raw, &f, nil); err != nil {
 		return nil, fmt.Errorf("%w: %w", midhook.ErrMalformed, err)
 	}
-	e.ID, e.Key, e.Livemode, e.Data = text(f.ID), Key(text(f.Key)), f.Livemode, f.Data
+	e.ID, _ = object.Text(f.ID)
+	key, _ := object.Text(f.Key)
+	e.Key, e.Livemode, e.Data = Key(key), f.Livemode, f.Data
 	switch {
 	case strings.TrimSpace(e.ID) == "":
 		return nil, fmt.Errorf("%w: id must be a non-empty string", midhook.ErrMalformed)
@@ -116,14 +117,6 @@ func Parse(body []byte) (*Event, error) {
 		e.CreatedAt = t
 	}
 	return e, nil
-}
-
-// text is a JSON string's, "" for anything else.
-func text(value []byte) (s string) {
-	if !bytes.HasPrefix(value, []byte(`"`)) || json.Unmarshal(value, &s) != nil {
-		return ""
-	}
-	return s
 }
 
 // content is what this package reads of an event's data.

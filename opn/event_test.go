@@ -108,7 +108,8 @@ func TestParseRefuses(t *testing.T) {
 		{`{"id":"evnt_test_1","\u0069d":"secret-name","key":"charge.create"}`, "twice"},
 		{`{"id":"evnt_test_1","key":"charge.create","data":{"amount":1,"amount":2}}`, "twice"},
 		{`{"id":"evnt_test_1","key":"charge.create","data":{"a":[{"b":1,"b":2}]}}`, "twice"},
-		{"{\"id\":\"evnt_\xff\",\"key\":\"charge.create\"}", "not one JSON object"},
+		{"{\"id\":\"evnt_\xff\",\"key\":\"charge.create\"}", "id must be"},
+		{`{"id":"evnt_\ud83d","key":"charge.create"}`, "id must be"},
 	} {
 		e, err := opn.Parse([]byte(c.body))
 		assert.Nil(t, e)

@@ -77,7 +77,7 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 
 // chargeEvent is the body of an event about a charge.
 func chargeEvent(id string) string {
-	return fmt.Sprintf(`{"object":"event","id":%q,"livemode":false,"key":"charge.complete","created_at":"2026-08-01T10:00:00Z",`+
+	return fmt.Sprintf(`{"object":"event","id":%q,"livemode":false,"key":"charge.complete",`+
 		`"data":{"object":"charge","id":"chrg_test_1","amount":100000,"currency":"THB","status":"successful","paid":true}}`, id)
 }
 

@@ -135,7 +135,7 @@ func (g Gateway) Format(f fmt.State, _ rune) { fmt.Fprint(f, "opn.Gateway") }
 // value is an [*Event].
 func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error) {
 	timestamps := header.Values(timestampHeader)
-	if len(timestamps) != 1 {
+	if len(timestamps) != 1 || g.now == nil { // the zero Gateway accepts nothing
 		return midhook.Message{}, fmt.Errorf("%w: exactly one %s is required", midhook.ErrSignature, timestampHeader)
 	}
 	signatures := strings.Join(header.Values(signatureHeader), ",")

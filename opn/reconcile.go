@@ -47,6 +47,9 @@ func ceil(t time.Time) time.Time {
 	return t
 }
 
+// slack is how far outside of the time that was asked for an event may be.
+const slack = time.Minute
+
 // each yields until there is nothing more, or nobody wants more, and returns what
 // else ends it. from and to are the same for each page, or offsets would shift.
 func (c *Client) each(ctx context.Context, from, to time.Time, yield func(*Event, error) bool) error {
@@ -77,6 +80,9 @@ func (c *Client) each(ctx context.Context, from, to time.Time, yield func(*Event
 				id = e.ID
 			} else {
 				err = fmt.Errorf("a listed event: %w", err)
+			}
+			if err == nil && !e.CreatedAt.IsZero() && (e.CreatedAt.Before(from.Add(-slack)) || e.CreatedAt.After(to.Add(slack))) {
+				return fmt.Errorf("%w: it lists events from before or after what was asked for", ErrUnavailable) // years of them, perhaps
 			}
 			if seen[id] {
 				continue

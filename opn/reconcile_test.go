@@ -3,6 +3,7 @@ package opn_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -229,4 +230,54 @@ func TestReconcileStoreAway(t *testing.T) {
 		require.NoError(t, c.Reconcile(t.Context(), hook, from, s))
 		assert.Equal(t, 2, s.events())
 	})
+}
+
+// Rule: an API that ignores from or to would have years of charges handled again.
+func TestReconcileOutsideOfTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for name, at := range map[string]time.Time{"before": now.Add(-2 * time.Hour), "after": now.Add(time.Hour)} {
+			a := newEventsAPI(0)
+			a.events = []string{fmt.Sprintf(`{"id":"evnt_test_1","key":"charge.complete","created_at":%q}`, at.UTC().Format(time.RFC3339))}
+			hook, _ := newHook(t)
+			s := &shop{}
+			err := a.client(t).Reconcile(t.Context(), hook, now.Add(-time.Hour), s)
+			assert.ErrorIs(t, err, opn.ErrUnavailable, name)
+			assert.Zero(t, s.events(), name)
+		}
+		a := newEventsAPI(0)
+		a.events = []string{fmt.Sprintf(`{"id":"evnt_test_1","key":"charge.complete","created_at":%q}`, now.UTC().Format(time.RFC3339))}
+		hook, _ := newHook(t)
+		s := &shop{}
+		assert.NoError(t, a.client(t).Reconcile(t.Context(), hook, now.Add(-time.Hour), s))
+		assert.Equal(t, 1, s.events())
+	})
+}
+
+// Rule: a store that fails for a moment when the event is marked does not have
+// Reconcile hand it on again.
+func TestReconcileAfterAFinishThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newEventsAPI(1)
+		hook, rec := newHook(t, midhook.WithStore(&forgetful{Store: midhook.NewLRUStore(8), failures: 4}))
+		s := &shop{}
+		assert.Equal(t, 200, serve(hook.Handler(s), delivery(a.events[0])).Code)
+		assert.NotContains(t, rec.logged(), "store blinks")
+		assert.NoError(t, a.client(t).Reconcile(t.Context(), hook, time.Now().Add(-time.Hour), s))
+		assert.Equal(t, 1, s.events())
+	})
+}
+
+// forgetful is a store that cannot mark events at first.
+type forgetful struct {
+	midhook.Store
+	failures int
+}
+
+func (f *forgetful) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
+	if f.failures > 0 {
+		f.failures--
+		return errors.New("store blinks")
+	}
+	return f.Store.Finish(ctx, c, keep)
 }

@@ -126,8 +126,8 @@ func Parse(body []byte) (*Event, error) {
 
 // nonEmpty reads a JSON string that must not be empty.
 func nonEmpty(value json.RawMessage) (s string, ok bool) {
-	err := json.Unmarshal(value, &s)
-	return s, err == nil && s != ""
+	s, ok = object.Text(value)
+	return s, ok && s != ""
 }
 
 // FromContext returns the event that a handler is to handle. It is shared with

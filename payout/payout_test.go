@@ -102,7 +102,7 @@ func TestNew(t *testing.T) {
 		{"empty", "", nil, `payout: merchant key "default": the key is empty`},
 		{"blank", " \t", nil, `payout: merchant key "default": the key is empty`},
 		{"line end", testKey + "\n", nil, `payout: merchant key "default": the key begins or ends with white space`},
-		{"two lines", testKey + "\n" + testKey, nil, `payout: merchant key "default": the key contains control characters`},
+		{"two lines", testKey + "\n" + testKey, nil, `payout: merchant key "default": the key contains characters that no key has: control characters, or an invisible one`},
 		{"server key", "SB-Mid-server-test", nil, `payout: merchant key "default": the key is of another kind (Midtrans server key): the Midtrans Iris key is required`},
 		{"client key", "Mid-client-test", nil, `payout: merchant key "default": the key is of another kind (Midtrans client key, which is public): the Midtrans Iris key is required`},
 		{"another gateway's", "whsk_test", nil, `payout: merchant key "default": the key is of another kind (PayMongo webhook secret): the Midtrans Iris key is required`},

@@ -28,6 +28,9 @@ func (g *Gateway) Authenticate(ctx context.Context, msg midhook.Message) (midhoo
 		return midhook.Message{}, malformed(errors.New("it is not what Open returned"))
 	}
 	n := &Notification{kind: claimed.kind, raw: claimed.raw, notified: claimed}
+	if len(g.accounts) == 0 {
+		return midhook.Message{}, errors.New("recurring: the gateway was not made by New")
+	}
 	a, err := g.subscription(ctx, msg.KeyLabel, n)
 	if err != nil {
 		return midhook.Message{}, fmt.Errorf("subscription: %w", err)
@@ -52,7 +55,7 @@ func (g *Gateway) subscription(ctx context.Context, label string, n *Notificatio
 	for i := range g.accounts {
 		which := (first + i) % len(g.accounts)
 		a := g.accounts[which]
-		n.Subscription, n.answer, err = a.subscription(ctx, n.notified.Subscription.ID)
+		n.Subscription, n.answer, err = a.asker(n.notified.signed).subscription(ctx, n.notified.Subscription.ID)
 		if err == nil {
 			g.current.Store(int64(which))
 			return a, nil
@@ -74,7 +77,7 @@ type answer struct {
 var answerFields = object.TableOf[answer]()
 
 // subscription is GET /v1/subscriptions/{id}.
-func (a *account) subscription(ctx context.Context, id string) (s Subscription, text string, err error) {
+func (a *asker) subscription(ctx context.Context, id string) (s Subscription, text string, err error) {
 	status, body, err := a.subscriptions.Get(ctx, "/v1/subscriptions/"+api.EscapeID(id), nil)
 	switch {
 	case errors.Is(err, api.ErrLimited):
@@ -141,7 +144,7 @@ func (g *Gateway) transaction(ctx context.Context, a *account, n *Notification) 
 	if !listed && (!g.unlisted || n.Subscription.TransactionIDs != nil) {
 		return nil, fmt.Errorf("%w: the API does not list it as the subscription's", midhook.ErrUnconfirmed)
 	}
-	now, err := a.transactions.Get(ctx, claimed.TransactionID)
+	now, err := a.asker(n.notified.signed).transactions.Get(ctx, claimed.TransactionID)
 	switch {
 	case errors.Is(err, midhook.ErrTransactionNotFound) && !listed:
 		return nil, fmt.Errorf("%w: the API knows no such transaction", midhook.ErrUnconfirmed)

@@ -71,6 +71,29 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// Rule: what Midtrans has signed is not held up by what anyone can write.
+func TestFloodBesideSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPI()
+		s := newShop(t, api, shopOptions{limit: 20, burst: 40})
+		flood := func() {
+			var all sync.WaitGroup
+			for range 400 {
+				all.Go(func() { s.post(charge("made-up", txID, "capture")) })
+			}
+			all.Wait()
+		}
+		for i := range 5 {
+			go flood()
+			time.Sleep(time.Second)
+			code := s.post(payment("capture", testKey)).Code
+			assert.Equal(t, http.StatusOK, code, i)
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, int64(1), s.runs.Load())
+	})
+}
+
 // Rule: the rate bounds charges, too, whose second call may have to wait.
 func TestRateOfCharges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@
 //	}
 //	mux.Handle("POST /payments/recurring", midhook.HandleValue(hook,
 //		func(ctx context.Context, n *recurring.Notification) error {
-//			if n.Paid() {
-//				return extend(ctx, n.Subscription.ID, n.Transaction)
+//			if n.Paid() { // extend must count a transaction once, see below
+//				return extend(ctx, n.Subscription.ID, n.Transaction.TransactionID)
 //			}
 //			return nil
 //		}))
@@ -34,14 +34,26 @@
 // Each body that names an id costs one or two calls, those of strangers included,
 // which is why [New] requires a rate. Bodies that would have to wait longer for
 // their call than the response budget are answered 503. While someone floods the
-// URL, that befalls Midtrans' own, too: it comes again four times.
+// URL, that befalls Midtrans' own, too, but for those that it signs: it comes again
+// four times. Alert on the outcome rate_limited.
 //
-// # What is left to know
+// # What a stranger can do
+//
+// Nothing untrue reaches the handler, but what is true can be said again, without a
+// key: whoever knows the ids of a subscription and of its charge, as the customer
+// may, can have an old charge handed on as paid when the store has forgotten it
+// ([midhook.WithKeep]), and a charge is paid twice anyway, when it is captured and
+// when it is settled. Count each Transaction.TransactionID once, by a unique index
+// beside the effect: [Notification.IdempotencyKey] is not enough here.
 //
 // A body that says that a charge failed names no transaction, so there is nothing
-// to ask for but the subscription: see [ChargeFailed]. Whoever knows the id of a
-// subscription can have a notification of it handed on that says no more than the
-// API does: see [Notification.IdempotencyKey] for how often.
+// to ask for but the subscription: see [ChargeFailed]. What is made up of one that
+// has not failed is handed on, and Midtrans' own may then be taken for its
+// duplicate: look yourself for subscriptions that are due and not paid.
+//
+// The API is asked before the event is claimed, so that made-up bodies cost no
+// memory. With a store that takes seconds to answer, what the handler gets is as old
+// as that, and a later fact may have been handled before it.
 //
 // Ordinary payments belong on a URL of their own, under [midhook.New]: a payment
 // without a subscription_id is refused here. What Midtrans' dashboard sends as a

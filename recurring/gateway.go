@@ -32,9 +32,23 @@ type Gateway struct {
 
 // account is one server key, and what asks with it.
 type account struct {
-	label         string
+	label    string
+	signed   asker // about what the key, or another one, has signed
+	unsigned asker // about what anyone can have written
+}
+
+// asker is a way to Midtrans' API, at a rate of its own.
+type asker struct {
 	subscriptions api.Client
 	transactions  *midhook.StatusClient
+}
+
+// asker is the way for a body.
+func (a *account) asker(signed bool) *asker {
+	if signed {
+		return &a.signed
+	}
+	return &a.unsigned
 }
 
 const (
@@ -48,9 +62,11 @@ const (
 // SB-Mid-server-… asks the sandbox, Mid-server-… production, and a key that tells
 // neither needs [WithBaseURL].
 //
-// limit and burst say how many calls of Midtrans' API all bodies together may
-// cost: limit a second, and burst at once. Anyone can send bodies, so there is no
-// way to do without: limit must be positive and not [rate.Inf]. A creation and a
+// limit and burst say how many calls of Midtrans' API all unsigned bodies together
+// may cost: limit a second, and burst at once. Anyone can send those, so there is
+// no way to do without: limit must be positive and not [rate.Inf]. Bodies whose
+// signature matches may cost as many again, so that a flood of the others does not
+// hold them up. A creation and a
 // failed charge cost one call, a charge two; what would wait for longer than the
 // response budget is answered 503. A call whose connection breaks before an answer
 // is made once more and counted once. Midtrans publishes no limit of its own: allow
@@ -74,17 +90,18 @@ func New(serverKey string, limit rate.Limit, burst int, opts ...Option) (*Gatewa
 	}
 
 	g := &Gateway{keys: s.keys, unlisted: s.unlisted}
-	limiter, client := rate.NewLimiter(limit, burst), s.client
+	signed, unsigned := rate.NewLimiter(limit, burst), rate.NewLimiter(limit, burst)
+	pool := api.Client{HTTP: s.client} // one for all
+	pool.Init()
 	for _, key := range s.keys {
-		a := &account{label: key.Label, subscriptions: api.Client{
-			Base: base, Key: key.Value, HTTP: client, Limiter: limiter, MaxBytes: maxAnswerBytes,
-		}}
-		a.subscriptions.Init()
-		client = a.subscriptions.HTTP // one pool of connections for all
-		a.transactions, err = midhook.NewStatusClient(key.Value,
-			midhook.WithBaseURL(base), midhook.WithHTTPClient(client), midhook.WithRate(limiter))
-		if err != nil {
-			return nil, fmt.Errorf("recurring: %w", err)
+		a := &account{label: key.Label}
+		for way, limiter := range map[*asker]*rate.Limiter{&a.signed: signed, &a.unsigned: unsigned} {
+			way.subscriptions = api.Client{Base: base, Key: key.Value, HTTP: pool.HTTP, Limiter: limiter, MaxBytes: maxAnswerBytes}
+			way.transactions, err = midhook.NewStatusClient(key.Value,
+				midhook.WithBaseURL(base), midhook.WithHTTPClient(pool.HTTP), midhook.WithRate(limiter))
+			if err != nil {
+				return nil, fmt.Errorf("recurring: %w", err)
+			}
 		}
 		g.accounts = append(g.accounts, a)
 	}
@@ -126,7 +143,7 @@ func (g *Gateway) Format(f fmt.State, _ rune) {
 		fmt.Fprint(f, "recurring.Gateway")
 		return
 	}
-	fmt.Fprintf(f, "recurring.Gateway(%s)", g.accounts[0].subscriptions.Base)
+	fmt.Fprintf(f, "recurring.Gateway(%s)", g.accounts[0].unsigned.subscriptions.Base)
 }
 
 // FromContext returns the notification that a handler is to handle. It is shared

@@ -25,8 +25,9 @@ const (
 	Charged
 	// ChargeFailed is a charge that never became a transaction, so the API confirms
 	// the subscription only. That the charge failed is no more than was notified,
-	// and a stranger who knows the id of the subscription can say the same: look at
-	// the subscription before anybody is cut off or written to.
+	// and a stranger who knows the id of the subscription can say the same, even
+	// before it is so, and Midtrans' own is then a duplicate: look at the subscription
+	// before anybody is cut off or written to, and at those that are due by yourself.
 	ChargeFailed
 )
 
@@ -245,7 +246,9 @@ func (n *Notification) Kind() Kind { return n.kind }
 
 // Paid reports whether the notification is of a charge whose money is the
 // merchant's, by the API's word. Compare [midhook.Notification.Amount] of its
-// Transaction with your own record. It is false for what [Parse] returns.
+// Transaction with your own record, and count each TransactionID once: it is paid
+// when it is captured and when it is settled, and anyone who knows the ids can have
+// it said again. It is false for what [Parse] returns.
 func (n *Notification) Paid() bool {
 	return n.Confirmed() && n.Transaction != nil && n.Transaction.Paid()
 }

@@ -1,6 +1,7 @@
 // Package object reads the one JSON object that a webhook's body is into a
 // struct: strict about JSON, tolerant about what a field holds, because senders
-// add fields at any time and vary their types.
+// add fields at any time and vary their types, and a customer's name may have been
+// cut in the middle of a character.
 package object
 
 import (
@@ -13,12 +14,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Table finds the fields of a struct type by their JSON names: strings, which
-// take a number by its literal text, bools, int64s, structs, slices of structs,
+// take a number by its literal text, and no text that is not Unicode, for two
+// such could be read as one; bools, int64s, structs, slices of structs,
 // and byte slices, which take any JSON as it stands.
 type Table struct {
 	of     reflect.Type
@@ -111,6 +114,7 @@ type parser struct {
 var (
 	parsers       = sync.Pool{New: func() any { return new(parser) }}
 	nothing       = strings.NewReader("")
+	anyText       = jsontext.AllowInvalidUTF8(true)
 	errUnexpected = errors.New("not one JSON object")
 )
 
@@ -124,7 +128,7 @@ func read(body []byte, text string, visit func(p *parser, name string) error) er
 		parsers.Put(p)
 	}()
 	p.body, p.text = *bytes.NewBuffer(body), text
-	p.dec.Reset(&p.body)
+	p.dec.Reset(&p.body, anyText)
 
 	if p.dec.PeekKind() != jsontext.KindBeginObject {
 		return errUnexpected
@@ -162,7 +166,8 @@ func (p *parser) object(visit func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := visit(unquote(name)); err != nil {
+		member, _ := unquote(name) // what is no Unicode names no field
+		if err := visit(member); err != nil {
 			return err
 		}
 	}
@@ -205,7 +210,11 @@ func (p *parser) field(v reflect.Value, f field) (whole bool, err error) {
 		return false, err
 	case value == "null":
 	case f.kind == reflect.String && (value[0] == '"' || isNumber(value)):
-		v.Field(f.index).SetString(unquote(value))
+		text, ok := unquote(value)
+		if !ok {
+			return false, nil
+		}
+		v.Field(f.index).SetString(text)
 	case f.kind == reflect.Bool && (value == "true" || value == "false"):
 		v.Field(f.index).SetBool(value == "true")
 	case f.kind == reflect.Int64:
@@ -255,14 +264,29 @@ func isNumber(value string) bool {
 	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
 }
 
-// unquote returns the text of a JSON string, and a number's literal text.
-func unquote(value string) string {
+// Text returns the text of a JSON value that is a string, and Unicode: for a field
+// that takes any JSON, but must be a string to count.
+func Text(value []byte) (text string, ok bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	text, ok = unquote(string(value))
+	if !ok {
+		return "", false
+	}
+	return text, true
+}
+
+// unquote returns the text of a JSON string, and a number's literal text. It fails
+// for a string that is not Unicode.
+func unquote(value string) (text string, ok bool) {
 	if value[0] != '"' {
-		return value
+		return value, true
 	}
 	if !strings.Contains(value, `\`) {
-		return value[1 : len(value)-1]
+		text = value[1 : len(value)-1]
+		return text, utf8.ValidString(text)
 	}
-	b, _ := jsontext.AppendUnquote(nil, value) // its syntax was checked when it was read
-	return string(b)
+	b, err := jsontext.AppendUnquote(nil, value) // its syntax was checked when it was read
+	return string(b), err == nil
 }

@@ -26,13 +26,26 @@ func Format(w fmt.State, attrs []slog.Attr) {
 	}
 }
 
+// Resolve is v as its LogValue shows it, and so is all that is in its groups.
+func Resolve(v slog.Value) slog.Value {
+	v = v.Resolve()
+	if v.Kind() != slog.KindGroup {
+		return v
+	}
+	attrs := make([]slog.Attr, len(v.Group()))
+	for i, a := range v.Group() {
+		attrs[i] = slog.Attr{Key: a.Key, Value: Resolve(a.Value)}
+	}
+	return slog.GroupValue(attrs...)
+}
+
 // JSON is attrs as an object, and groups as objects in it.
 func JSON(attrs []slog.Attr) ([]byte, error) { return json.Marshal(members(attrs)) }
 
 func members(attrs []slog.Attr) map[string]any {
 	m := make(map[string]any, len(attrs))
 	for _, a := range attrs {
-		if v := a.Value.Resolve(); v.Kind() == slog.KindGroup {
+		if v := Resolve(a.Value); v.Kind() == slog.KindGroup {
 			m[a.Key] = members(v.Group())
 		} else {
 			m[a.Key] = v.Any()

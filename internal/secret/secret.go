@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // Kind is what a secret is for.
@@ -36,8 +35,10 @@ var prefixes = []struct {
 }{
 	{"Mid-server-", MidtransServer},
 	{"SB-Mid-server-", MidtransServer},
+	{"VT-server-", MidtransServer}, // of old accounts
 	{"Mid-client-", MidtransClient},
 	{"SB-Mid-client-", MidtransClient},
+	{"VT-client-", MidtransClient},
 	{"IRIS-", MidtransIris},
 	{"skey_", OpnSecret},
 	{"pkey_", OpnPublic},
@@ -49,11 +50,15 @@ var prefixes = []struct {
 // KindOf tells what a secret says it is, "" if it does not.
 func KindOf(secret string) Kind {
 	for _, p := range prefixes {
-		if strings.HasPrefix(secret, p.prefix) {
+		if hasPrefixFold(secret, p.prefix) {
 			return p.kind
 		}
 	}
 	return ""
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // Check refuses what cannot be a secret of that kind.
@@ -63,8 +68,10 @@ func Check(want Kind, secret string) error {
 		return errors.New("the key is empty")
 	case strings.TrimSpace(secret) != secret:
 		return errors.New("the key begins or ends with white space")
-	case strings.ContainsFunc(secret, unicode.IsControl):
-		return errors.New("the key contains control characters")
+	case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r > '~' }):
+		return errors.New("the key contains characters that no key has: control characters, or an invisible one")
+	case strings.ContainsAny(secret, `"'`+"`") || strings.HasPrefix(secret, "$"):
+		return errors.New("the key is in quotes, or a variable's name: the key itself is required")
 	case is != "" && is != want:
 		return fmt.Errorf("the key is of another kind (%s): the %s is required", is, want)
 	}
@@ -113,10 +120,8 @@ func (l List) Match(matches func(value string) bool) (label string, ok bool) {
 // looksLikeSecret finds a key that was given in the label's place, even with
 // something in front of it.
 func looksLikeSecret(label string) bool {
-	return slices.ContainsFunc(prefixes, func(p struct {
-		prefix string
-		kind   Kind
-	}) bool {
-		return strings.Contains(label, p.prefix)
+	words := strings.FieldsFunc(label, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 	})
+	return slices.ContainsFunc(words, func(word string) bool { return KindOf(word) != "" })
 }

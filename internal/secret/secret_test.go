@@ -20,8 +20,13 @@ func TestCheck(t *testing.T) {
 		{"empty", secret.PayMongoWebhook, "", "the key is empty"},
 		{"blank", secret.PayMongoWebhook, " \n", "the key is empty"},
 		{"newline at the end", secret.PayMongoWebhook, "whsk_test\n", "the key begins or ends with white space"},
-		{"two lines", secret.PayMongoWebhook, "whsk_test\nwhsk_test", "the key contains control characters"},
-		{"NUL", secret.PayMongoWebhook, "whsk_\x00", "the key contains control characters"},
+		{"two lines", secret.PayMongoWebhook, "whsk_test\nwhsk_test", "the key contains characters that no key has: control characters, or an invisible one"},
+		{"NUL", secret.PayMongoWebhook, "whsk_\x00", "the key contains characters that no key has: control characters, or an invisible one"},
+		{"invisible character", secret.PayMongoWebhook, "whsk_test\u200b", "the key contains characters that no key has: control characters, or an invisible one"},
+		{"in quotes", secret.MidtransIris, `"IRIS-test"`, "the key is in quotes, or a variable's name: the key itself is required"},
+		{"a variable", secret.MidtransIris, "${IRIS_KEY}", "the key is in quotes, or a variable's name: the key itself is required"},
+		{"of another kind, in capitals", secret.PayMongoWebhook, "SK_LIVE_test", "the key is of another kind (PayMongo secret key): the PayMongo webhook secret is required"},
+		{"of an old account", secret.MidtransServer, "VT-client-test", "the key is of another kind (Midtrans client key, which is public): the Midtrans server key is required"},
 		{"client key", secret.MidtransServer, "SB-Mid-client-test", "the key is of another kind (Midtrans client key, which is public): the Midtrans server key is required"},
 		{"another gateway's", secret.MidtransIris, "skey_test", "the key is of another kind (Opn secret key): the Midtrans Iris key is required"},
 		{"API key", secret.PayMongoWebhook, "sk_live_test", "the key is of another kind (PayMongo secret key): the PayMongo webhook secret is required"},
@@ -43,6 +48,7 @@ func TestListAdd(t *testing.T) {
 	assert.NoError(t, list.Add("webhook secret", "default", "whsk_test", check))
 	assert.EqualError(t, list.Add("webhook secret", "default", "", check),
 		"webhook secret: there are two with the label \"default\"\nwebhook secret \"default\": the key is empty")
+	assert.NoError(t, list.Add("webhook secret", "desk_manila", "whsk_next", check), "a label may have a prefix inside of a word")
 	assert.EqualError(t, list.Add("webhook secret", " ", "whsk_test", check), "webhook secret: a label is required")
 	err := list.Add("webhook secret", "my whsk_test", "next", check)
 	assert.EqualError(t, err, "webhook secret: the label looks like a key: the label comes first", "a key in the label's place would be in every log")
