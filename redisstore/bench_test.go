@@ -13,9 +13,13 @@ import (
 	"github.com/midhook/midhook"
 )
 
-// BenchmarkOperations measures operations beside a bare PING of the same client,
-// in turns, so that a busy machine is so for both: ns for each operation and how
-// many bare round trips that is, in the median round.
+// BenchmarkOperations measures the operations beside a bare PING of the same
+// client: ns for each, and how many bare round trips that is. They take short
+// turns, and each is compared with the pings just before and just after it, so
+// that a machine that is busy, or slow for a while, is so for both. Reported are
+// the medians of all turns, and of the ratios the quartiles too.
+//
+// Every claim is the first of a subject, which is new to Redis.
 func BenchmarkOperations(b *testing.B) {
 	for _, connections := range []int{1, 64} {
 		b.Run(fmt.Sprint("connections=", connections), func(b *testing.B) {
@@ -24,56 +28,71 @@ func BenchmarkOperations(b *testing.B) {
 			})
 			store := newStore(b, client)
 			ctx := context.Background()
-			batch := max(100, 20*connections)
-			claim := func(round, i int) midhook.Claim {
-				id := fmt.Sprint(round, " ", i)
-				return midhook.Claim{Event: id + " settlement", Subject: id, Stage: 40, Owner: "owner", Lease: 32 * time.Second}
-			}
-			phases := []struct {
-				name string
-				do   func(round, i int) error
-			}{
-				{"ping", func(int, int) error { return client.Ping(ctx).Err() }},
-				{"acquire", func(round, i int) error { _, err := store.Acquire(ctx, claim(round, i)); return err }},
-				{"finish", func(round, i int) error { return store.Finish(ctx, claim(round, i), 24*time.Hour) }},
-			}
-			took := make([][]time.Duration, len(phases))
-			rounds := 0
-			play := func() {
-				for p, phase := range phases {
-					var all sync.WaitGroup
-					start := time.Now()
-					for c := range connections {
-						all.Go(func() {
-							for i := range batch / connections {
-								if err := phase.do(rounds, c*batch+i); err != nil {
-									b.Error(err)
-									return
-								}
+			each := max(10, 50/connections) // of one connection in one turn
+			batch := each * connections
+			claims := make([]midhook.Claim, batch)
+			turn := func(do func(c midhook.Claim) error) float64 {
+				var all sync.WaitGroup
+				start := time.Now()
+				for own := range slices.Chunk(claims, each) {
+					all.Go(func() {
+						for _, c := range own {
+							if err := do(c); err != nil {
+								b.Error(err)
+								return
 							}
-						})
-					}
-					all.Wait()
-					took[p] = append(took[p], time.Since(start))
+						}
+					})
 				}
-				rounds++
+				all.Wait()
+				return float64(time.Since(start)) / float64(batch)
 			}
-			play() // connects, and has the scripts loaded
+			ping := func(midhook.Claim) error { return client.Ping(ctx).Err() }
+			operations := []struct {
+				name string
+				do   func(c midhook.Claim) error
+			}{
+				{"acquire", func(c midhook.Claim) error { _, err := store.Acquire(ctx, c); return err }},
+				{"finish", func(c midhook.Claim) error { return store.Finish(ctx, c, 24*time.Hour) }},
+			}
+			var pings []float64
+			took, ratios := make([][]float64, len(operations)), make([][]float64, len(operations))
+			subjects := 0
+			round := func() {
+				for i := range claims {
+					subjects++
+					id := fmt.Sprintf("%064d", subjects)
+					claims[i] = midhook.Claim{Event: id, Subject: id, Stage: 40, Owner: id[:26], Lease: 32 * time.Second}
+				}
+				before := turn(ping)
+				for i, operation := range operations {
+					t := turn(operation.do)
+					after := turn(ping)
+					pings = append(pings, after)
+					took[i] = append(took[i], t)
+					ratios[i] = append(ratios[i], t/((before+after)/2))
+					before = after
+				}
+			}
+			round() // connects, and has the scripts loaded
+			pings = nil
 			clear(took)
+			clear(ratios)
 			for b.Loop() {
-				play()
+				round()
 			}
-			median := func(p int) float64 {
-				slices.Sort(took[p])
-				return float64(took[p][len(took[p])/2]) / float64(batch)
+			quantile := func(of []float64, q float64) float64 {
+				slices.Sort(of)
+				return of[int(q*float64(len(of)))]
 			}
-			for p, phase := range phases {
-				b.ReportMetric(median(p), phase.name+"-ns")
-				if p > 0 {
-					b.ReportMetric(median(p)/median(0), phase.name+"/ping")
-				}
+			b.ReportMetric(quantile(pings, 0.5), "ping-ns")
+			for i, operation := range operations {
+				b.ReportMetric(quantile(took[i], 0.5), operation.name+"-ns")
+				b.ReportMetric(quantile(ratios[i], 0.25), operation.name+"/ping-25%")
+				b.ReportMetric(quantile(ratios[i], 0.5), operation.name+"/ping")
+				b.ReportMetric(quantile(ratios[i], 0.75), operation.name+"/ping-75%")
 			}
-			b.ReportMetric(0, "ns/op") // of a batch of everything: says nothing
+			b.ReportMetric(0, "ns/op") // of a round of everything: says nothing
 		})
 	}
 }
