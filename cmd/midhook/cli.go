@@ -69,7 +69,7 @@ func help(flags *flag.FlagSet, w io.Writer) {
 	flags.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "%s  --%s\n        %s", heading, strings.TrimSpace(f.Name+" "+value), strings.ReplaceAll(text, "\n", "\n        "))
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
 			fmt.Fprintf(w, " (default %s)", f.DefValue)
 		}
 		fmt.Fprintln(w)
@@ -81,7 +81,7 @@ func help(flags *flag.FlagSet, w io.Writer) {
 
 // misused reports a mistake in the command line.
 func misused(stderr io.Writer, flags *flag.FlagSet, err error) int {
-	fmt.Fprintf(stderr, "midhook %s: %s\nFor help: midhook %[1]s -h\n", flags.Name(), redact(err.Error(), ""))
+	fmt.Fprintf(stderr, "midhook %s: %s\nFor help: midhook %[1]s -h\n", flags.Name(), redact(err.Error(), keyOf(flags)))
 	return exitUsage
 }
 
@@ -90,8 +90,16 @@ func failed(ctx context.Context, stderr io.Writer, flags *flag.FlagSet, err erro
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(stderr, "midhook %s: %s\n", flags.Name(), printable(redact(err.Error(), "")))
+	fmt.Fprintf(stderr, "midhook %s: %s\n", flags.Name(), printable(redact(err.Error(), keyOf(flags))))
 	return exitWrong
+}
+
+// keyOf is the secret of --key, as far as the flags were read.
+func keyOf(flags *flag.FlagSet) string {
+	if f := flags.Lookup("key"); f != nil {
+		return f.Value.String()
+	}
+	return ""
 }
 
 const keyVariable = "MIDTRANS_SERVER_KEY"
@@ -116,7 +124,7 @@ func parseTarget(text string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, fmt.Errorf("URL %q: one such as https://shop.example/midtrans is required", text)
 	case u.User != nil || u.Fragment != "":
-		return nil, errors.New("the URL must have neither a user nor a fragment: Midtrans would not send them")
+		return nil, errors.New("the URL must have neither a user nor a fragment: no gateway would send them")
 	}
 	if u.Path == "" {
 		u.Path = "/"
@@ -124,7 +132,7 @@ func parseTarget(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// maxInput is far more than any notification.
+// maxInput is far more than any notification, or answer to one.
 const maxInput = 16 << 20
 
 // readInput reads a file, or stdin if it is "-", until ctx is done.
@@ -160,16 +168,25 @@ func readInput(ctx context.Context, file string) ([]byte, error) {
 
 var (
 	digestText = regexp.MustCompile(`[0-9A-Fa-f]{64,}`)
-	keyText    = regexp.MustCompile(`(SB-)?Mid-server-[0-9A-Za-z_-]+`)
+	keyText    = regexp.MustCompile(`(SB-)?Mid-server-[0-9A-Za-z_-]+|IRIS-[0-9a-z][0-9A-Za-z_-]*|\b(skey|sk_live|sk_test|whsk)_[0-9A-Za-z_-]+`)
+	tokenText  = regexp.MustCompile(`("(?:token|saved_token_id)"\s*:\s*)"[^"]*"`)
 )
 
-// redact takes keys and signatures out of a text: a signed body is as good as
-// the key to whoever reads it in a terminal's history or a build's log.
+// redact takes keys, tokens and signatures out of a text, and the secrets of the
+// environment: a signed body is as good as the key to whoever reads it in a
+// terminal's history or a build's log.
 func redact(text, key string) string {
-	if len(key) >= 6 { // a shorter one is part of anything
-		text = strings.ReplaceAll(text, key, "[server key]")
+	keys := []string{key}
+	for _, g := range gateways {
+		keys = append(keys, os.Getenv(g.variable))
 	}
-	text = keyText.ReplaceAllString(text, "[server key]")
+	for _, key := range keys {
+		if len(key) >= 6 { // a shorter one is part of anything
+			text = strings.ReplaceAll(text, key, "[key]")
+		}
+	}
+	text = keyText.ReplaceAllString(text, "[key]")
+	text = tokenText.ReplaceAllString(text, `$1"[token]"`)
 	return digestText.ReplaceAllString(text, "[signature]")
 }
 

@@ -35,7 +35,8 @@ type invocation struct {
 func (i invocation) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, keyVariable+"=") || strings.HasPrefix(v, "NO_COLOR=")
+		name, _, _ := strings.Cut(v, "=")
+		return name == "NO_COLOR" || slices.ContainsFunc(gateways, func(g gateway) bool { return g.variable == name })
 	})
 	if i.key != "" {
 		cmd.Env = append(cmd.Env, keyVariable+"="+i.key)
@@ -276,12 +277,16 @@ func TestPrintable(t *testing.T) {
 func TestRedact(t *testing.T) {
 	digest := strings.Repeat("0123456789abcdef", 8)
 	for in, want := range map[string]string{
-		"the key is secret1":           "the key is [server key]",
-		"SB-Mid-server-other":          "[server key]",
-		"Mid-server-other, Mid-client": "[server key], Mid-client",
-		digest:                         "[signature]",
-		strings.ToUpper(digest):        "[signature]",
-		"order 0123456789":             "order 0123456789",
+		"the key is secret1":                        "the key is [key]",
+		"SB-Mid-server-other":                       "[key]",
+		"Mid-server-other, Mid-client":              "[key], Mid-client",
+		digest:                                      "[signature]",
+		strings.ToUpper(digest):                     "[signature]",
+		"order 0123456789":                          "order 0123456789",
+		"IRIS-330198f0-e49d, whsk_abc":              "[key], [key]",
+		"skey_test_1 sk_live_1":                     "[key] [key]",
+		"IRIS-SIGNATURE, task_id":                   "IRIS-SIGNATURE, task_id",
+		`"token" : "481111-1114", "token_type":"x"`: `"token" : "[token]", "token_type":"x"`,
 	} {
 		assert.Equal(t, want, redact(in, "secret1"))
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,7 +23,7 @@ type dispatch struct {
 		Header map[string]string `json:"header"`
 		Body   string            `json:"body"`
 	} `json:"request"`
-	Redirects []string `json:"redirects"` // followed, as Midtrans would
+	Redirects []string `json:"redirects"` // followed
 	Answer    struct {
 		Status       int     `json:"status"` // 0: none
 		Location     string  `json:"location,omitempty"`
@@ -29,33 +31,31 @@ type dispatch struct {
 		Milliseconds float64 `json:"milliseconds"`
 		Error        string  `json:"error,omitempty"`
 	} `json:"answer"`
-	Next struct {
-		Retries int    `json:"retries"`
-		Text    string `json:"text"`
-	} `json:"next"`
+	Next outlook `json:"next"`
 
-	err error
+	proof []string // the names of the header that proves the body, sorted
+	err   error
 }
 
-const (
-	maxRedirects = 5
-	maxShown     = 4 << 10 // of an answer's body
-)
+const maxShown = 4 << 10 // of an answer's body
 
-// post sends body as Midtrans would.
-func post(ctx context.Context, url string, body []byte, timeout time.Duration, insecure bool) *dispatch {
-	d := &dispatch{Redirects: []string{}}
+// post sends body as the gateway would, and with proof, which may be nil, as the
+// header that it is signed by.
+func (g gateway) post(ctx context.Context, url string, proof http.Header, body []byte, timeout time.Duration, insecure bool) *dispatch {
+	d := &dispatch{Redirects: []string{}, proof: slices.Sorted(maps.Keys(proof))}
 	d.Request.Method, d.Request.URL, d.Request.Body = http.MethodPost, url, string(body)
 	d.Request.Header = map[string]string{
 		"Accept":       "application/json",
 		"Content-Type": "application/json",
 		"User-Agent":   "Veritrans",
 	}
-	client := midtransClient(insecure)
+	for _, name := range d.proof {
+		d.Request.Header[name] = proof.Get(name)
+	}
+	client := g.client(insecure)
 	defer client.CloseIdleConnections()
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		again := r.Response.StatusCode == http.StatusTemporaryRedirect || r.Response.StatusCode == http.StatusPermanentRedirect
-		if !again || len(via) > maxRedirects {
+		if !g.follows(r.Response, len(via)) {
 			return http.ErrUseLastResponse
 		}
 		d.Redirects = append(d.Redirects, r.URL.String())
@@ -64,6 +64,7 @@ func post(ctx context.Context, url string, body []byte, timeout time.Duration, i
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
+	var answer []byte
 	d.err = func() error {
 		r, err := http.NewRequestWithContext(limited, http.MethodPost, url, bytes.NewReader(body))
 		if err != nil {
@@ -77,11 +78,11 @@ func post(ctx context.Context, url string, body []byte, timeout time.Duration, i
 			return err
 		}
 		defer res.Body.Close()
-		answer, err := io.ReadAll(io.LimitReader(res.Body, maxShown))
-		if err != nil {
+		if answer, err = io.ReadAll(io.LimitReader(res.Body, maxInput)); err != nil {
 			return err
 		}
-		d.Answer.Status, d.Answer.Location, d.Answer.Body = res.StatusCode, res.Header.Get("Location"), string(answer)
+		d.Answer.Status, d.Answer.Location = res.StatusCode, res.Header.Get("Location")
+		d.Answer.Body = string(answer)
 		return nil
 	}()
 	took := time.Since(start)
@@ -92,23 +93,26 @@ func post(ctx context.Context, url string, body []byte, timeout time.Duration, i
 	case d.err != nil:
 		d.Answer.Error = d.err.Error()
 	}
-	d.Next.Retries, d.Next.Text = whatNext(d.Answer.Status)
-	if took > 5*time.Second && d.Answer.Status/100 == 2 {
-		d.Next.Text += "; but it asks for an answer within 5 s"
+	d.Next = g.whatNext(d.Answer.Status, answer)
+	if g.prompt > 0 && took > g.prompt && d.Next.Delivered {
+		d.Next.Text += fmt.Sprintf("; but it asks for an answer within %.0f s", g.prompt.Seconds())
 	}
 	return d
 }
 
-// midtransClient is an HTTP/1.1 client that offers TLS up to 1.2, as Midtrans does.
-func midtransClient(insecure bool) *http.Client {
+// client speaks HTTP/1.1, and TLS as the gateway does. It keeps no connections: the
+// next attempt is minutes away.
+func (g gateway) client(insecure bool) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{}).DialContext,
-		TLSClientConfig:        &tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: insecure},
+		TLSClientConfig:        &tls.Config{MaxVersion: g.newestTLS, InsecureSkipVerify: insecure},
 		MaxResponseHeaderBytes: 64 << 10,
+		DisableKeepAlives:      true,
 	}}
 }
 
+// redact takes out what must not be shown, and then what is too long to be.
 func (d *dispatch) redact(key string) {
 	for _, text := range []*string{&d.Request.URL, &d.Request.Body, &d.Answer.Location, &d.Answer.Body, &d.Answer.Error} {
 		*text = redact(*text, key)
@@ -116,6 +120,10 @@ func (d *dispatch) redact(key string) {
 	for i := range d.Redirects {
 		d.Redirects[i] = redact(d.Redirects[i], key)
 	}
+	for name, value := range d.Request.Header {
+		d.Request.Header[name] = redact(value, key)
+	}
+	d.Answer.Body = d.Answer.Body[:min(len(d.Answer.Body), maxShown)]
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(d.Request.Body)) == nil {
 		d.Request.Body = compact.String()
@@ -130,6 +138,9 @@ func (d *dispatch) print(s screen) {
 		s.remark("\n")
 	}
 	fmt.Fprintf(s, "%s POST %s\n", s.paint(bold, "request:"), printable(d.Request.URL))
+	for _, name := range d.proof {
+		fmt.Fprintf(s, "%s: %s\n", name, printable(d.Request.Header[name]))
+	}
 	block(d.Request.Body)
 	for _, to := range d.Redirects {
 		fmt.Fprintf(s, "%s POST %s\n", s.paint(bold, "redirected:"), printable(to))
@@ -141,7 +152,7 @@ func (d *dispatch) print(s screen) {
 	if d.Answer.Location != "" {
 		answer += fmt.Sprintf(", to %q", d.Answer.Location)
 	}
-	if d.Answer.Status/100 == 2 {
+	if d.Next.Delivered {
 		colour = green
 	}
 	fmt.Fprintf(s, "%s %s\n", s.paint(bold, "answer:"), s.paint(colour, answer))

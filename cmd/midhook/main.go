@@ -1,5 +1,6 @@
 // Command midhook is Midtrans on your own machine: it sends your server what
-// Midtrans would, and what a stranger might, and says what is wrong.
+// Midtrans would, and what a stranger might, and says what is wrong. It sends what
+// Midtrans' payouts and subscriptions, Opn and PayMongo would, too.
 //
 //	go run github.com/midhook/midhook/cmd/midhook@latest demo
 //
@@ -36,8 +37,8 @@ type command struct {
 
 var commands = []command{
 	{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
-	{"send", "send your server a signed notification", send},
-	{"play", "play Midtrans to your server, with all retries, in fast motion", rehearse},
+	{"send", "send your server a signed notification, or another gateway's event", send},
+	{"play", "play Midtrans, or another gateway, to your server, with all retries, in fast motion", rehearse},
 	{"attack", "try on your server what a stranger could", attack},
 	{"status", "stand in for Midtrans' status API", status},
 	{"verify", "tell whether a key signed a body, and if not, why", verify},

@@ -1,20 +1,19 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
@@ -22,18 +21,28 @@ import (
 
 var playManual = manual{
 	operands: "URL",
-	about: `Plays Midtrans to a running server, with all retries: delivers samples, or a
-scenario such as an outage, and after each answer that asks for it comes again, by
-Midtrans' times and numbers, --speed times as fast. In the end prints what happened
-when, by Midtrans' clock. Ctrl-C ends it, and still prints that.
+	about: `Plays Midtrans, or another gateway, to a running server, with all retries:
+delivers samples, or a scenario such as an outage, and after each answer that asks
+for it comes again, by the sender's times and numbers, --speed times as fast. In the
+end prints what happened when, by the sender's clock. Ctrl-C ends it, and still
+prints that.
 
 Each attempt is told on stderr as it is made. The server must take no longer for an
-answer than 33 s / speed, or retries come earlier than they would.`,
+answer than the sender's shortest wait / speed, or retries come earlier than they
+would: 33 s / speed for Midtrans, 2 s / speed for PayMongo.
+
+With --count events come one after another: each when those before it were delivered
+or lost. PayMongo disables an endpoint that has lost three events in a row: then the
+rest is not sent. Opn guarantees no retry: what is refused once is lost. When
+PayMongo's retries come, and that payout and recurring are retried as payments are,
+is assumed. About what recurring says your server asks Midtrans' API, which does not
+know the samples, see midhook send -h.`,
 	examples: []string{
 		"MIDTRANS_SERVER_KEY=SB-Mid-server-test midhook play http://127.0.0.1:8080/midtrans",
 		"midhook play --sample bca-va --sample gopay --html timeline.html http://127.0.0.1:8080/midtrans",
 		"midhook play --scenario outage --prefix monday- http://127.0.0.1:8080/midtrans",
 		"midhook play --scenario all --speed 3600 --json http://127.0.0.1:8080/midtrans",
+		"midhook play --gateway paymongo --count 4 --speed 6000 http://127.0.0.1:8080/paymongo",
 		"midhook play --list",
 	},
 	exit: [2]string{"all were delivered, or the scenario went as it must", "one was lost, or a rule was broken, or Ctrl-C came before the end"},
@@ -41,27 +50,43 @@ answer than 33 s / speed, or retries come earlier than they would.`,
 
 // playing is what the flags of play ask for.
 type playing struct {
+	gateway            gateway
+	key                string
 	samples, scenarios []string
+	count              int // of each sample
 	prefix             string
-	gateway            *midhooktest.Gateway
+	speed              float64
+	seed               uint64
+
+	url    string
+	client *http.Client // nil for midhooktest's
+	stderr *progress
 }
 
 func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("play", flag.ContinueOnError)
 	var p playing
-	flags.Func("sample", "the `NAME` of a sample to deliver, all of them at once; may be repeated (default gopay)", collect(&p.samples))
-	flags.Func("scenario", "the `NAME` of a scenario to play instead, or all; may be repeated", collect(&p.scenarios))
-	flags.StringVar(&p.prefix, "prefix", "", "`TEXT` to put before order and transaction ids: a server that was played to before\nknows the others, and need not handle them again")
-	speed := flags.Float64("speed", 600, "divide the waits between attempts by `N`: at 600, ten minutes take a second")
-	seed := flags.Uint64("seed", 1, "`N` that decides how early each retry comes")
+	chosen := gatewayFlags(flags)
+	flags.Func("sample", "the `NAME` of a sample to deliver, all of them at once; may be repeated. The default is\n"+defaultSamples(), collect(&p.samples))
+	flags.IntVar(&p.count, "count", 1, "deliver each sample `N` times, one after another, as events of their own")
+	flags.Func("scenario", "the `NAME` of a scenario to play instead, or all; may be repeated; for midtrans only", collect(&p.scenarios))
+	flags.StringVar(&p.prefix, "prefix", "", "`TEXT` to put before the ids of orders, transactions and events: a server that was\nplayed to before knows the others, and need not handle them again")
+	flags.Float64Var(&p.speed, "speed", 600, "divide the waits between attempts by `N`: at 600, ten minutes take a second")
+	flags.Uint64Var(&p.seed, "seed", 1, "`N` that decides how early each retry comes")
 	page := flags.String("html", "", "write the timeline to `FILE`, too, as one page that needs nothing else")
-	insecure := flags.Bool("insecure", false, "accept any certificate, which Midtrans does not")
+	insecure := flags.Bool("insecure", false, "accept any certificate, which no gateway does")
 	list := flags.Bool("list", false, "print the names of all scenarios, and send nothing")
-	key := keyFlag(flags)
 	asJSON := jsonFlag(flags)
 	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
+	}
+	var err error
+	if p.gateway, p.key, err = chosen(); err == nil && *list && !p.gateway.isMidtrans() {
+		err = fmt.Errorf("--list is of scenarios, which are for midtrans; midhook send --gateway %s --list prints the samples", p.gateway.Name)
+	}
+	if err != nil {
+		return misused(stderr, flags, err)
 	}
 	if *list {
 		listScenarios(ctx, stdout, *asJSON)
@@ -72,7 +97,7 @@ func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	}
 	target, err := parseTarget(operands[0])
 	if err == nil {
-		err = p.check(ctx, *speed, key())
+		err = p.check(ctx)
 	}
 	if err != nil {
 		return misused(stderr, flags, err)
@@ -85,18 +110,16 @@ func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		defer file.Close()
 	}
 
-	p.gateway = &midhooktest.Gateway{
-		URL: target.String(), ServerKey: key(), Speed: *speed, Seed: *seed,
-		OnAttempt: progress(stderr, key()),
-	}
-	if *insecure {
-		p.gateway.Client = midtransClient(true)
-		defer p.gateway.Client.CloseIdleConnections()
+	p.url, p.stderr = target.String(), &progress{w: stderr, key: p.key}
+	if *insecure || !p.gateway.isMidtrans() {
+		p.client = p.gateway.client(*insecure)
+		defer p.client.CloseIdleConnections()
 	}
 	line := p.run(ctx)
-	line.Target, line.Speed, line.Seed = shownTarget(target), *speed, *seed
+	line.Gateway, line.company = p.gateway.Name, p.gateway.company
+	line.Target, line.Speed, line.Seed = shownTarget(target), p.speed, p.seed
 	line.Interrupted = ctx.Err() != nil
-	line.clean(key())
+	line.clean(p.key)
 	if *asJSON {
 		writeJSON(stdout, line)
 	} else {
@@ -126,22 +149,31 @@ func collect(names *[]string) func(string) error {
 
 var prefixText = regexp.MustCompile(`^[A-Za-z0-9._~-]{0,20}$`)
 
+// maxCount keeps a timeline readable.
+const maxCount = 100
+
 // check refuses what cannot be played, and fills in what is played by default.
-func (p *playing) check(ctx context.Context, speed float64, key string) error {
+func (p *playing) check(ctx context.Context) error {
 	switch {
-	case !(speed > 0) || math.IsInf(speed, 0):
+	case !(p.speed > 0) || math.IsInf(p.speed, 0):
 		return errors.New("--speed must be positive")
+	case len(p.scenarios) > 0 && !p.gateway.isMidtrans():
+		return errors.New("--scenario is for midtrans: the scenarios are made of its notifications")
 	case len(p.samples) > 0 && len(p.scenarios) > 0:
 		return errors.New("it is either --sample or --scenario")
+	case p.count < 1 || p.count > maxCount:
+		return fmt.Errorf("--count must be 1 to %d", maxCount)
+	case p.count > 1 && len(p.scenarios) > 0:
+		return errors.New("--count is for samples, not for --scenario")
 	case !prefixText.MatchString(p.prefix):
 		return errors.New("--prefix must be up to 20 letters, digits, dots, hyphens, underscores and tildes")
 	}
 	if len(p.samples)+len(p.scenarios) == 0 {
-		p.samples = []string{"gopay"}
+		p.samples = []string{p.gateway.sample}
 	}
 	for _, name := range p.samples {
-		if !slices.Contains(midhooktest.Samples(), name) {
-			return fmt.Errorf("there is no sample %q; midhook send --list prints the names", name)
+		if err := p.gateway.checkSample(name); err != nil {
+			return err
 		}
 	}
 	if slices.Contains(p.scenarios, "all") {
@@ -149,7 +181,7 @@ func (p *playing) check(ctx context.Context, speed float64, key string) error {
 		for _, s := range midhooktest.Scenarios() {
 			p.scenarios = append(p.scenarios, s.Name)
 		}
-		return checkKey(key)
+		return p.gateway.checkKey(p.key)
 	}
 	for _, name := range p.scenarios {
 		s, ok := scenarioNamed(name)
@@ -160,61 +192,34 @@ func (p *playing) check(ctx context.Context, speed float64, key string) error {
 			return fmt.Errorf("scenario %q is not playable against a URL: %w", name, err)
 		}
 	}
-	return checkKey(key)
-}
-
-func scenarioNamed(name string) (midhooktest.Scenario, bool) {
-	all := midhooktest.Scenarios()
-	i := slices.IndexFunc(all, func(s midhooktest.Scenario) bool { return s.Name == name })
-	if i < 0 {
-		return midhooktest.Scenario{}, false
-	}
-	return all[i], true
-}
-
-// lacking says what a scenario needs that a URL has not, or nothing. It plays it to
-// nobody: without a URL no delivery comes as far as the network.
-func lacking(ctx context.Context, s midhooktest.Scenario) error {
-	_, err := s.Play(ctx, midhooktest.Subject{Gateway: &midhooktest.Gateway{ServerKey: "unused-key", Speed: math.MaxFloat64}})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return nil
-}
-
-// listed is a scenario as --list --json prints it.
-type listed struct {
-	Name     string `json:"name"`
-	Rule     string `json:"rule"`
-	Playable bool   `json:"playable"` // against a URL
-}
-
-func listScenarios(ctx context.Context, stdout io.Writer, asJSON bool) {
-	var all []listed
-	for _, s := range midhooktest.Scenarios() {
-		all = append(all, listed{s.Name, s.Rule, lacking(ctx, s) == nil})
-	}
-	if asJSON {
-		writeJSON(stdout, all)
-		return
-	}
-	for _, l := range all {
-		note := ""
-		if !l.Playable {
-			note = " (" + notPlayable + ")"
-		}
-		newScreen(stdout).row([]int{24}, bold, l.Name, l.Rule+note)
-	}
+	return p.gateway.checkKey(p.key)
 }
 
 // progress tells each attempt as it is made.
-func progress(w io.Writer, key string) func(*midhook.Notification, midhooktest.Attempt) {
-	var mu sync.Mutex
-	return func(n *midhook.Notification, a midhooktest.Attempt) {
-		line := strings.ReplaceAll(printable(redact(eventName(n)+": "+a.String(), key)), "\n", " ")
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintln(w, line)
+type progress struct {
+	mu  sync.Mutex
+	w   io.Writer
+	key string
+}
+
+func (p *progress) tell(event string, a midhooktest.Attempt) {
+	line := strings.ReplaceAll(printable(redact(event+": "+a.String(), p.key)), "\n", " ")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(p.w, line)
+}
+
+// sender delivers one event of that name, or if it is empty notifications.
+func (p *playing) sender(event string) *midhooktest.Gateway {
+	return &midhooktest.Gateway{
+		URL: p.url, Client: p.client, ServerKey: p.key, Sender: &p.gateway.Sender, Speed: p.speed, Seed: p.seed,
+		OnAttempt: func(n *midhook.Notification, a midhooktest.Attempt) {
+			name := event
+			if name == "" {
+				name = eventName(n)
+			}
+			p.stderr.tell(name, a)
+		},
 	}
 }
 
@@ -234,75 +239,4 @@ func (p *playing) run(ctx context.Context) *timeline {
 		line.Acts = append(line.Acts, p.playScenario(ctx, s))
 	}
 	return line
-}
-
-// deliverSamples delivers them at once: a notification does not wait for another's
-// retries.
-func (p *playing) deliverSamples(ctx context.Context) act {
-	ds, errs := make([]midhooktest.Delivery, len(p.samples)), make([]error, len(p.samples))
-	var all sync.WaitGroup
-	for i, name := range p.samples {
-		var tweaks []midhooktest.Tweak
-		if n := midhooktest.Sample(name); p.prefix != "" && n.Kind() == midhook.Payment {
-			tweaks = append(tweaks, midhooktest.Order(p.prefix+n.OrderID), midhooktest.Transaction(p.prefix+n.TransactionID))
-		}
-		all.Go(func() { ds[i], errs[i] = p.gateway.Deliver(ctx, midhooktest.Sample(name, tweaks...)) })
-	}
-	all.Wait()
-	a := act{Deliveries: []parcel{}}
-	lost := 0
-	for _, d := range ds {
-		got := newParcel(d, 0)
-		a.Deliveries = append(a.Deliveries, got)
-		if got.Verdict == verdictLost {
-			lost++
-		}
-	}
-	err := errors.Join(errs...)
-	switch {
-	case ctx.Err() != nil:
-		a.Verdict = verdictInterrupted
-	case err != nil:
-		a.Verdict, a.Problem = verdictWrong, err.Error()
-	case lost > 0:
-		a.Verdict, a.Problem = verdictWrong, fmt.Sprintf("%d of %d notifications were lost", lost, len(ds))
-	default:
-		a.Verdict = verdictExpected
-	}
-	return a
-}
-
-func (p *playing) playScenario(ctx context.Context, s midhooktest.Scenario) act {
-	orders := 0
-	subject := midhooktest.Subject{Gateway: p.gateway, Place: func(string) string {
-		orders++
-		return fmt.Sprintf("%s%s-%d", p.prefix, s.Name, orders)
-	}}
-	ds, err := s.Play(ctx, subject)
-	var start time.Time // of the first attempt: before it, a thousand bodies may be signed
-	for _, d := range ds {
-		if len(d.Attempts) > 0 && (start.IsZero() || d.Attempts[0].At.Before(start)) {
-			start = d.Attempts[0].At
-		}
-	}
-	a := act{Scenario: s.Name, Rule: s.Rule, Deliveries: []parcel{}}
-	for _, d := range ds {
-		var after time.Duration
-		if len(d.Attempts) > 0 {
-			after = time.Duration(float64(d.Attempts[0].At.Sub(start)) * p.gateway.Speed)
-		}
-		a.Deliveries = append(a.Deliveries, newParcel(d, after))
-	}
-	slices.SortStableFunc(a.Deliveries, func(x, y parcel) int { return cmp.Compare(x.start(), y.start()) })
-	switch {
-	case ctx.Err() != nil:
-		a.Verdict = verdictInterrupted
-	case errors.Is(err, errors.ErrUnsupported):
-		a.Verdict, a.Problem = notPlayable, err.Error()
-	case err != nil:
-		a.Verdict, a.Problem = verdictWrong, err.Error()
-	default:
-		a.Verdict = verdictExpected
-	}
-	return a
 }

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"slices"
+	"net/http"
 	"strings"
 	"time"
 
@@ -16,25 +17,48 @@ import (
 
 var sendManual = manual{
 	operands: "URL",
-	about: `Sends a notification as Midtrans would: a POST over TLS 1.2 at most, that waits
-15 s, follows 307 and 308 and no other redirect. Prints the request, the answer,
-and what Midtrans would do next. Keys and signatures are left out of what is
-printed.
+	about: `Sends a notification as Midtrans would, or an event as another gateway: a POST
+that waits as long and follows the same redirects. Prints the request, the
+answer, and what the sender would do next. Keys, signatures and tokens are left
+out of what is printed.
 
-What is sent is a sample, signed with the server key, or a body of yours.`,
+What is sent is a sample, signed with the gateway's secret, or a body of yours.
+A server handles an event once: --order or --id makes another one of a sample.
+--order, --amount, --status, --code and --transaction are for midtrans, --id is
+for the other gateways.
+
+  midtrans   payments and linked accounts
+  payout     Midtrans' payouts (Iris). Their retries are not documented, and
+             taken to be those of payments
+  recurring  Midtrans' subscriptions, with retries as of payouts. Most of them
+             are not signed, and your server asks Midtrans' API about what they
+             say: it must know the subscription of the sample, or of --id.
+             "midhook status" serves no subscriptions
+  opn        Opn (Omise)
+  paymongo   PayMongo`,
 	examples: []string{
 		"MIDTRANS_SERVER_KEY=SB-Mid-server-test midhook send http://127.0.0.1:8080/midtrans",
 		"midhook send --sample bca-va --order A-1001 --amount 25000.00 http://127.0.0.1:8080/midtrans",
 		"midhook send --order A-1001 --status expire http://127.0.0.1:8080/midtrans",
 		"midhook send --body saved.json --sign http://127.0.0.1:8080/midtrans",
 		"midhook send --body - http://127.0.0.1:8080/midtrans <saved.json",
+		"PAYMONGO_WEBHOOK_SECRET=whsk_test midhook send --gateway paymongo http://127.0.0.1:8080/paymongo",
+		"midhook send --gateway opn --sample refund.create --id evnt_test_2 http://127.0.0.1:8080/opn",
+		"midhook send --gateway payout --list",
 	},
-	exit: [2]string{"the answer was a 2xx", "it was another, or there was none"},
+	exit: [2]string{
+		"the answer was a success to this sender: a 2xx, or for PayMongo 200 to 209 with JSON",
+		"it was another, or there was none",
+	},
 }
 
 // sending is what the flags of send ask for.
 type sending struct {
-	sample, order, amount, status, code, transaction string
+	gateway gateway
+	key     string
+
+	sample, id                               string
+	order, amount, status, code, transaction string // for midtrans
 
 	file string
 	sign bool
@@ -43,28 +67,33 @@ type sending struct {
 func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
 	var s sending
-	flags.StringVar(&s.sample, "sample", "gopay", "the `NAME` of the sample to send; --list prints all")
+	chosen := gatewayFlags(flags)
+	flags.StringVar(&s.sample, "sample", "", "the `NAME` of the sample to send; --list prints all. The default is\n"+defaultSamples())
+	flags.StringVar(&s.id, "id", "", "`ID` for its reference_no, subscription or event")
 	flags.StringVar(&s.order, "order", "", "`ID` for its order_id")
 	flags.StringVar(&s.amount, "amount", "", "`AMOUNT` for its gross_amount, with two decimals: 10000.00")
 	flags.StringVar(&s.status, "status", "", "`STATUS` for its transaction_status (settlement, pending, expire and so on), with\nthe status_code that belongs to it")
 	flags.StringVar(&s.code, "code", "", "`CODE` for its status_code, three digits, where that is to be another")
 	flags.StringVar(&s.transaction, "transaction", "", "`ID` for its transaction_id")
 	flags.StringVar(&s.file, "body", "", "send the content of `FILE` instead of a sample, - for stdin, as it is")
-	flags.BoolVar(&s.sign, "sign", false, "sign that content first")
-	list := flags.Bool("list", false, "print the names of all samples, and send nothing")
-	timeout := flags.Duration("timeout", 15*time.Second, "the `TIME` to wait for the answer")
-	insecure := flags.Bool("insecure", false, "accept any certificate, which Midtrans does not")
-	key := keyFlag(flags)
+	flags.BoolVar(&s.sign, "sign", false, "sign that content first, as the gateway does")
+	list := flags.Bool("list", false, "print the names of all samples of the gateway, and send nothing")
+	timeout := flags.Duration("timeout", 0, "the `TIME` to wait for the answer; by default the sender's own: 15s, or 30s for PayMongo")
+	insecure := flags.Bool("insecure", false, "accept any certificate, which no gateway does")
 	asJSON := jsonFlag(flags)
 	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
 	}
+	var err error
+	if s.gateway, s.key, err = chosen(); err != nil {
+		return misused(stderr, flags, err)
+	}
 	if *list {
 		if *asJSON {
-			writeJSON(stdout, midhooktest.Samples())
+			writeJSON(stdout, s.gateway.Samples())
 		} else {
-			fmt.Fprintln(stdout, strings.Join(midhooktest.Samples(), "\n"))
+			fmt.Fprintln(stdout, strings.Join(s.gateway.Samples(), "\n"))
 		}
 		return exitOK
 	}
@@ -73,61 +102,87 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	target, err := parseTarget(operands[0])
 	if err == nil {
-		err = s.check(flags, key())
+		err = s.check(flags)
+	}
+	if err == nil && *timeout < 0 {
+		err = errors.New("--timeout must be positive")
 	}
 	if err != nil {
 		return misused(stderr, flags, err)
 	}
-	body, err := s.body(ctx, key())
+	proof, body, err := s.body(ctx)
 	if err != nil {
 		return failed(ctx, stderr, flags, err)
 	}
 
-	d := post(ctx, target.String(), body, *timeout, *insecure)
+	d := s.gateway.post(ctx, target.String(), proof, body, cmp.Or(*timeout, s.gateway.Policy.Timeout), *insecure)
 	if ctx.Err() != nil {
 		return failed(ctx, stderr, flags, d.err)
 	}
-	d.redact(key())
+	d.redact(s.key)
 	if *asJSON {
 		writeJSON(stdout, d)
 	} else {
 		d.print(newScreen(stdout))
 	}
-	if d.Answer.Status/100 != 2 {
+	if !d.Next.Delivered {
 		return exitWrong
 	}
 	return exitOK
 }
 
+func defaultSamples() string {
+	var names []string
+	for _, g := range gateways {
+		names = append(names, g.sample)
+	}
+	return strings.Join(names, ", ") + ", in the order of the gateways"
+}
+
 // check refuses flags that do not fit together, and values that no notification
 // can have.
-func (s *sending) check(flags *flag.FlagSet, key string) error {
-	named, tweaked := false, ""
+func (s *sending) check(flags *flag.FlagSet) error {
+	midtransOnly := ""
 	flags.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "sample":
-			named = true
 		case "order", "amount", "status", "code", "transaction":
-			tweaked = f.Name
+			midtransOnly = f.Name
 		}
 	})
-	if s.file != "" {
-		switch {
-		case named:
-			return errors.New("it is either --sample or --body")
-		case tweaked != "":
-			return fmt.Errorf("--%s is for samples, not for --body", tweaked)
-		case s.sign:
-			return checkKey(key)
-		}
-		return nil
+	tweaked := midtransOnly
+	if s.id != "" {
+		tweaked = "id"
 	}
-	if s.sign {
+	switch {
+	case midtransOnly != "" && !s.gateway.isMidtrans():
+		return fmt.Errorf("--%s is for midtrans; for %s there is --id", midtransOnly, s.gateway.Name)
+	case s.id != "" && s.gateway.isMidtrans():
+		return errors.New("--id is for the other gateways; for midtrans there are --order and --transaction")
+	case s.file != "" && s.sample != "":
+		return errors.New("it is either --sample or --body")
+	case s.file != "" && tweaked != "":
+		return fmt.Errorf("--%s is for samples, not for --body", tweaked)
+	case s.file != "" && !s.sign:
+		return nil
+	case s.file != "":
+		return s.gateway.checkKey(s.key)
+	case s.sign:
 		return errors.New("--sign is for --body: a sample is always signed")
 	}
-	if !slices.Contains(midhooktest.Samples(), s.sample) {
-		return fmt.Errorf("there is no sample %q; --list prints the names", s.sample)
+	s.sample = cmp.Or(s.sample, s.gateway.sample)
+	if err := s.gateway.checkSample(s.sample); err != nil {
+		return err
 	}
+	if s.gateway.isMidtrans() {
+		if err := s.checkPayment(tweaked); err != nil {
+			return err
+		}
+	}
+	return s.gateway.checkKey(s.key)
+}
+
+// checkPayment checks what is for midtrans, and finds the status_code of a status.
+func (s *sending) checkPayment(tweaked string) error {
 	n := midhooktest.Sample(s.sample)
 	if n.Kind() == midhook.PayAccount && tweaked != "" {
 		return fmt.Errorf("--%s is for payments, and sample %q is of a linked account", tweaked, s.sample)
@@ -145,16 +200,7 @@ func (s *sending) check(flags *flag.FlagSet, key string) error {
 	if s.code != "" && (len(s.code) != 3 || strings.Trim(s.code, "0123456789") != "") {
 		return fmt.Errorf("--code: %q must be three digits", s.code)
 	}
-	return checkKey(key)
-}
-
-// checkKey refuses what cannot be a server key, without quoting it.
-func checkKey(key string) error {
-	if key == "" {
-		return errors.New("a server key is required: set $" + keyVariable + ", or --key")
-	}
-	_, err := midhook.New(key)
-	return err
+	return nil
 }
 
 // statusCode is the status_code with which Midtrans sends a status, "" for one
@@ -177,49 +223,39 @@ func statusCode(s midhook.TransactionStatus, fraud midhook.FraudStatus) string {
 	return ""
 }
 
-// body is what to send.
-func (s *sending) body(ctx context.Context, key string) ([]byte, error) {
+// body is what to send, and the header that proves it, if it is signed by one.
+func (s *sending) body(ctx context.Context) (proof http.Header, body []byte, err error) {
 	if s.file == "" {
-		var tweaks []midhooktest.Tweak
-		for _, field := range [][2]string{
-			{"order_id", s.order}, {"gross_amount", s.amount}, {"transaction_status", s.status},
-			{"status_code", s.code}, {"transaction_id", s.transaction},
-		} {
-			if field[1] != "" {
-				tweaks = append(tweaks, midhooktest.Field(field[0], field[1]))
-			}
-		}
-		return midhooktest.Body(midhooktest.Sample(s.sample, tweaks...), key), nil
+		body = s.gateway.Body(s.sample, s.tweaks()...)
+	} else if body, err = readInput(ctx, s.file); err != nil || !s.sign {
+		return nil, body, err
 	}
-	body, err := readInput(ctx, s.file)
-	if err != nil || !s.sign {
-		return body, err
+	proof, body = s.gateway.Sign(body, s.key, time.Now())
+	unsigned := s.file == "" && !s.gateway.isMidtrans() // as some samples are
+	if len(proof) > 0 || unsigned {
+		return proof, body, nil
 	}
 	n, err := midhook.Parse(body)
-	if err != nil {
-		return nil, fmt.Errorf("the body cannot be signed: %w", err)
+	if err == nil {
+		err = midhook.Verify(n, s.key)
 	}
-	return midhooktest.Body(n, key), nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("the body cannot be signed: %w", err)
+	}
+	return nil, body, nil
 }
 
-// whatNext says what Midtrans does after an answer of this status, 0 for none
-// that came in time.
-func whatNext(status int) (retries int, text string) {
-	switch {
-	case status/100 == 2:
-		return 0, "delivered: Midtrans sends nothing more"
-	case status == 301, status == 302, status == 303:
-		return 0, fmt.Sprintf("lost: Midtrans does not follow a %d and does not try again", status)
-	case status == 500:
-		return 1, "Midtrans tries once more, about 2 minutes later"
-	case status == 400, status == 404:
-		return 2, "Midtrans tries twice more, about 2 and 10 minutes after the attempt before"
-	case status == 503:
-		return 4, "Midtrans tries four times more, about 2, 10, 30 and 90 minutes after the attempt before"
+func (s *sending) tweaks() (tweaks []midhooktest.Tweak) {
+	if s.id != "" {
+		tweaks = append(tweaks, midhooktest.Member(s.id, s.gateway.idPath(s.sample)...))
 	}
-	text = "Midtrans tries five times more, about 2, 10, 30, 90 and 210 minutes after the attempt before"
-	if status == 307 || status == 308 {
-		text = fmt.Sprintf("Midtrans follows a %d five times at most, and this was not the end of them; %s", status, text)
+	for _, field := range [][2]string{
+		{"order_id", s.order}, {"gross_amount", s.amount}, {"transaction_status", s.status},
+		{"status_code", s.code}, {"transaction_id", s.transaction},
+	} {
+		if field[1] != "" {
+			tweaks = append(tweaks, midhooktest.Field(field[0], field[1]))
+		}
 	}
-	return 5, text
+	return tweaks
 }

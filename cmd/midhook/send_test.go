@@ -33,10 +33,11 @@ func TestWhatNext(t *testing.T) {
 		{500, 1, "once"}, {502, 5, "five"}, {503, 4, "four"}, {504, 5, "five"},
 		{304, 5, "five"}, {0, 5, "five"},
 	} {
-		retries, text := whatNext(c.status)
-		assert.Equal(t, c.retries, retries, c.status)
-		assert.Contains(t, text, c.text, c.status)
-		assert.Equal(t, c.retries == 5, strings.Contains(text, "210 minutes"), c.status)
+		got := gateways[0].whatNext(c.status, nil)
+		assert.Equal(t, c.retries, got.Retries, c.status)
+		assert.Contains(t, got.Text, c.text, c.status)
+		assert.Equal(t, c.retries == 5, strings.Contains(got.Text, "210 minutes"), c.status)
+		assert.Equal(t, c.status/100 == 2, got.Delivered, c.status)
 	}
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"html/template"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -13,22 +11,32 @@ import (
 	"github.com/midhook/midhook/midhooktest"
 )
 
-// timeline is what happened when, by Midtrans' clock.
+// timeline is what happened when, by the sender's clock.
 type timeline struct {
+	Gateway     string  `json:"gateway"`
 	Target      string  `json:"target"`
 	Speed       float64 `json:"speed"`
 	Seed        uint64  `json:"seed"`
 	Interrupted bool    `json:"interrupted"`
 	Acts        []act   `json:"acts"`
+
+	company string
 }
 
 // act is a scenario, or without a name the samples.
 type act struct {
-	Scenario   string   `json:"scenario,omitempty"`
-	Rule       string   `json:"rule,omitempty"`
-	Verdict    string   `json:"verdict"`
-	Problem    string   `json:"problem,omitempty"`
-	Deliveries []parcel `json:"deliveries"`
+	Scenario   string     `json:"scenario,omitempty"`
+	Rule       string     `json:"rule,omitempty"`
+	Verdict    string     `json:"verdict"`
+	Problem    string     `json:"problem,omitempty"`
+	Disabled   *disabling `json:"disabled,omitempty"`
+	Deliveries []parcel   `json:"deliveries"`
+}
+
+// disabling is when a sender gave the endpoint up, in seconds by its clock.
+type disabling struct {
+	At   float64 `json:"at"`
+	Text string  `json:"text"`
 }
 
 const (
@@ -40,17 +48,18 @@ const (
 	verdictDelivered  = "delivered"
 	verdictLost       = "lost"
 	verdictUnfinished = "unfinished"
+	verdictUnsent     = "not sent"
 )
 
-// parcel is a notification on its way.
+// parcel is a notification or event on its way.
 type parcel struct {
 	Event    string   `json:"event"`
 	Verdict  string   `json:"verdict"`
 	Attempts []moment `json:"attempts"`
 }
 
-// moment is one attempt. Its times are seconds, those of At and Next by Midtrans'
-// clock.
+// moment is one attempt. Its times are seconds, those of At and Next by the
+// sender's clock.
 type moment struct {
 	Number    int      `json:"number"`
 	At        float64  `json:"at"`
@@ -60,6 +69,7 @@ type moment struct {
 	Answer    string   `json:"answer"` // or why there was none
 	Why       string   `json:"why"`
 	Next      float64  `json:"next"` // 0: none follows
+	Delivered bool     `json:"delivered"`
 }
 
 func eventName(n *midhook.Notification) string {
@@ -72,9 +82,9 @@ func eventName(n *midhook.Notification) string {
 	return printable(fmt.Sprintf("%s %s of %s", n.PaymentType, n.TransactionStatus, n.OrderID))
 }
 
-// newParcel is a delivery that began so long after the act.
-func newParcel(d midhooktest.Delivery, after time.Duration) parcel {
-	p := parcel{Event: eventName(d.Notification), Verdict: verdictLost, Attempts: []moment{}}
+// newParcel is the delivery of an event that began so long after the act.
+func newParcel(event string, d midhooktest.Delivery, after time.Duration) parcel {
+	p := parcel{Event: event, Verdict: verdictLost, Attempts: []moment{}}
 	for _, a := range d.Attempts {
 		m := moment{
 			Number: a.Number, At: max(after+a.Elapsed, 0).Seconds(), Took: a.Duration.Seconds(), Redirects: a.Redirects,
@@ -90,7 +100,7 @@ func newParcel(d midhooktest.Delivery, after time.Duration) parcel {
 	}
 	switch {
 	case d.Delivered:
-		p.Verdict = verdictDelivered
+		p.Verdict, p.Attempts[len(p.Attempts)-1].Delivered = verdictDelivered, true
 	case len(d.Attempts) == 0 || d.Attempts[len(d.Attempts)-1].Next > 0:
 		p.Verdict = verdictUnfinished
 	}
@@ -104,8 +114,20 @@ func (p parcel) start() float64 {
 	return p.Attempts[0].At
 }
 
+// end is when the last answer came, 0 if nothing was sent.
+func (p parcel) end() float64 {
+	if len(p.Attempts) == 0 {
+		return 0
+	}
+	last := p.Attempts[len(p.Attempts)-1]
+	return last.At + last.Took
+}
+
 // Summary is a heading.
 func (p parcel) Summary() string {
+	if p.Verdict == verdictUnsent {
+		return p.Event + ": " + p.Verdict
+	}
 	made := fmt.Sprintf("%d attempts", len(p.Attempts))
 	if len(p.Attempts) == 1 {
 		made = "1 attempt"
@@ -127,7 +149,7 @@ func (a act) Title() string {
 // class is how a moment looks: ok, again or lost.
 func (m moment) class() string {
 	switch {
-	case m.Status/100 == 2:
+	case m.Delivered:
 		return "ok"
 	case m.Next > 0:
 		return "again"
@@ -217,6 +239,9 @@ func (t *timeline) print(s screen) {
 				fmt.Fprintln(s, text)
 			}
 		}
+		if a.Disabled != nil {
+			fmt.Fprintln(s, s.paint(red, a.Disabled.Text))
+		}
 		shown, alike := a.crowd()
 		for _, p := range shown {
 			fmt.Fprintf(s, "\n%s\n", p.Summary())
@@ -232,152 +257,3 @@ func (t *timeline) print(s screen) {
 		}
 	}
 }
-
-// What follows draws it. Lengths are units of the SVG, which are about pixels.
-
-const (
-	chartWidth  = 720.0
-	chartMargin = 24.0
-	laneHeight  = 60.0
-)
-
-type chart struct {
-	act
-	Shown         []parcel
-	Width, Height float64
-	Ticks         []tick
-	Lanes         []lane
-}
-
-type tick struct {
-	X    float64
-	Text string
-}
-
-type lane struct {
-	Label              string
-	TextY, Y, From, To float64
-	Marks              []mark
-}
-
-type mark struct {
-	X, Y         float64
-	Class, Title string
-	Label        string // empty where there is no room
-	LabelY       float64
-}
-
-// newChart puts each delivery on a lane. The axis shows the square root of time:
-// the waits grow from two minutes to hours, and all are to be seen.
-func newChart(a act) chart {
-	shown, alike := a.crowd()
-	end := 60.0
-	for _, p := range a.Deliveries {
-		for _, m := range p.Attempts {
-			end = max(end, m.At)
-		}
-	}
-	x := func(at float64) float64 { return chartMargin + math.Sqrt(at/end)*(chartWidth-2*chartMargin) }
-	c := chart{act: a, Shown: shown, Width: chartWidth}
-	last := math.Inf(-1)
-	for _, minutes := range []float64{0, 1, 2, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 600, 1440} {
-		if at := x(minutes * 60); minutes*60 <= end && at-last >= 44 {
-			text := fmt.Sprintf("%g min", minutes)
-			if minutes >= 60 {
-				text = fmt.Sprintf("%g h", minutes/60)
-			}
-			c.Ticks = append(c.Ticks, tick{at, text})
-			last = at
-		}
-	}
-	add := func(label string, moments []moment) {
-		top := 24 + laneHeight*float64(len(c.Lanes))
-		l := lane{Label: label, TextY: top + 16, Y: top + 32, From: chartMargin, To: chartMargin}
-		room := math.Inf(-1)
-		for i, m := range moments {
-			cells := m.Cells()
-			k := mark{X: x(m.At), Y: l.Y, Class: m.class(), LabelY: l.Y + 21,
-				Title: fmt.Sprintf("attempt %s at %s: %s, %s; next: %s", cells[0], cells[1], cells[2], cells[4], cells[5])}
-			if k.X-room >= 34 {
-				k.Label, room = cells[2], k.X
-			}
-			if i == 0 {
-				l.From = k.X
-			}
-			l.To = max(l.To, k.X)
-			l.Marks = append(l.Marks, k)
-		}
-		c.Lanes = append(c.Lanes, l)
-	}
-	for _, p := range shown {
-		add(p.Summary(), p.Attempts)
-	}
-	if len(alike) > 0 {
-		var all []moment
-		for _, p := range alike {
-			all = append(all, p.Attempts...)
-		}
-		add(alikeText(len(alike)), all)
-	}
-	c.Height = 32 + laneHeight*float64(len(c.Lanes))
-	return c
-}
-
-// writePage writes one page without scripts and without anything from elsewhere.
-func (t *timeline) writePage(w io.Writer) error {
-	var charts []chart
-	for _, a := range t.Acts {
-		charts = append(charts, newChart(a))
-	}
-	_, target, _ := strings.Cut(t.Target, "://")
-	return pageTemplate.Execute(w, map[string]any{"Line": t, "Target": target, "Charts": charts, "Heads": timelineHeads})
-}
-
-var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
-<title>Deliveries to {{.Target}}</title>
-<style>
-:root { color-scheme: light dark; --page: #fff; --ink: #1c1f24; --soft: #5b6470; --rule: #d5dae1; --ok: #14793b; --again: #9a5b00; --lost: #c0232c; }
-@media (prefers-color-scheme: dark) { :root { --page: #14171b; --ink: #e8eaed; --soft: #a3acb8; --rule: #3a414b; --ok: #56c980; --again: #f0b04a; --lost: #ff7b7b; } }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2rem; } h3 { font-size: 1rem; margin-bottom: .3rem; }
-.soft { color: var(--soft); } .problem { white-space: pre-wrap; border-left: 4px solid var(--lost); padding-left: .7rem; }
-.wide { overflow-x: auto; } svg { display: block; width: 100%; min-width: 640px; height: auto; }
-svg text { font: 13px system-ui, sans-serif; fill: var(--ink); stroke: var(--page); stroke-width: 4px; paint-order: stroke; } svg .tick { fill: var(--soft); font-size: 12px; }
-.grid { stroke: var(--rule); } .track { stroke: var(--soft); stroke-width: 2; }
-.mark { stroke-width: 2.5; } .mark.ok { fill: var(--ok); stroke: var(--ok); } .mark.again { fill: var(--page); stroke: var(--again); } .mark.lost { fill: var(--lost); stroke: var(--lost); }
-.key { white-space: nowrap; margin-right: 1rem; } .key b.ok { color: var(--ok); } .key b.again { color: var(--again); } .key b.lost { color: var(--lost); }
-table { border-collapse: collapse; font-size: .9rem; min-width: 40rem; width: 100%; overflow-wrap: normal; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; font-variant-numeric: tabular-nums; }
-</style>
-</head>
-<body>
-<h1>Deliveries to {{.Target}}</h1>
-<p class="soft">Times are by Midtrans’ clock, played {{.Line.Speed}} times as fast with seed {{.Line.Seed}}.{{if .Line.Interrupted}} <strong>Interrupted before the end.</strong>{{end}}</p>
-<p><span class="key"><b class="ok">●</b> delivered</span> <span class="key"><b class="again">○</b> failed, a retry follows</span> <span class="key"><b class="lost">◆</b> failed, no retry follows</span></p>
-{{range .Charts}}<section>
-<h2>{{.Title}}: {{.Verdict}}</h2>
-{{with .Rule}}<p>{{.}}</p>
-{{end}}{{with .Problem}}<p class="problem">{{.}}</p>
-{{end}}{{if .Lanes}}<div class="wide" tabindex="0">
-<svg viewBox="0 0 {{printf "%.0f %.0f" .Width .Height}}" role="img" aria-label="Attempts over time; the table below has the same">
-{{$bottom := printf "%.0f" .Height}}{{range .Ticks}}<line class="grid" x1="{{printf "%.1f" .X}}" x2="{{printf "%.1f" .X}}" y1="20" y2="{{$bottom}}"/><text class="tick" x="{{printf "%.1f" .X}}" y="14" text-anchor="middle">{{.Text}}</text>
-{{end}}{{range .Lanes}}<text x="4" y="{{printf "%.1f" .TextY}}">{{.Label}}</text><line class="track" x1="{{printf "%.1f" .From}}" x2="{{printf "%.1f" .To}}" y1="{{printf "%.1f" .Y}}" y2="{{printf "%.1f" .Y}}"/>
-{{range .Marks}}{{if eq .Class "lost"}}<path class="mark lost" d="M{{printf "%.1f %.1f" .X .Y}}m0 -7l7 7l-7 7l-7 -7z"><title>{{.Title}}</title></path>{{else}}<circle class="mark {{.Class}}" cx="{{printf "%.1f" .X}}" cy="{{printf "%.1f" .Y}}" r="5.5"><title>{{.Title}}</title></circle>{{end}}{{if .Label}}<text class="tick" x="{{printf "%.1f" .X}}" y="{{printf "%.1f" .LabelY}}" text-anchor="middle">{{.Label}}</text>{{end}}
-{{end}}{{end}}</svg>
-</div>
-<p class="soft">The axis is stretched at its beginning, where the first retries are.</p>
-{{range .Shown}}<h3>{{.Summary}}</h3>
-{{if .Attempts}}<div class="wide" tabindex="0"><table>
-<thead><tr>{{range $.Heads}}<th>{{.}}</th>{{end}}</tr></thead>
-<tbody>{{range .Attempts}}<tr>{{range .Cells}}<td>{{.}}</td>{{end}}</tr>
-{{end}}</tbody>
-</table></div>
-{{end}}{{end}}{{end}}</section>
-{{end}}</body>
-</html>
-`))
