@@ -67,10 +67,10 @@ func tableOf(of reflect.Type) *Table {
 func (t *Table) Decode(body []byte, text string, v any, member func(name string)) error {
 	target := reflect.ValueOf(v).Elem()
 	return read(body, text, func(p *parser, name string) error {
-		if member != nil && p.dec.PeekKind() != jsontext.KindNull {
+		_, err := p.field(target, t.fields[name])
+		if member != nil && !p.null {
 			member(name)
 		}
-		_, err := p.field(target, t.fields[name])
 		return err
 	})
 }
@@ -109,17 +109,19 @@ type parser struct {
 	dec  jsontext.Decoder
 	body bytes.Buffer
 	text string
+	lax  bool // strings may be no Unicode
+	null bool // what field read last
 }
 
 var (
 	parsers       = sync.Pool{New: func() any { return new(parser) }}
 	nothing       = strings.NewReader("")
-	anyText       = jsontext.AllowInvalidUTF8(true)
 	errUnexpected = errors.New("not one JSON object")
 )
 
 // read calls visit at each member of the one JSON object that body is. visit
-// must read the member's value.
+// must read the member's value, and is called again for all of them if there is a
+// string that is no Unicode, for which few need the time it takes to look.
 func read(body []byte, text string, visit func(p *parser, name string) error) error {
 	p := parsers.Get().(*parser)
 	defer func() {
@@ -127,17 +129,26 @@ func read(body []byte, text string, visit func(p *parser, name string) error) er
 		p.body, p.text = bytes.Buffer{}, ""
 		parsers.Put(p)
 	}()
-	p.body, p.text = *bytes.NewBuffer(body), text
-	p.dec.Reset(&p.body, anyText)
+	p.text, p.lax = text, false
+	err := p.whole(body, visit)
+	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		p.lax = true
+		err = p.whole(body, visit, jsontext.AllowInvalidUTF8(true))
+	}
+	return explain(err)
+}
 
+func (p *parser) whole(body []byte, visit func(p *parser, name string) error, opts ...jsontext.Options) error {
+	p.body = *bytes.NewBuffer(body)
+	p.dec.Reset(&p.body, opts...)
 	if p.dec.PeekKind() != jsontext.KindBeginObject {
 		return errUnexpected
 	}
 	if err := p.object(func(name string) error { return visit(p, name) }); err != nil {
-		return explain(err)
+		return err
 	}
 	if _, err := p.dec.ReadToken(); err != io.EOF {
-		return explain(cmp.Or(err, errUnexpected)) // something follows the object
+		return cmp.Or(err, errUnexpected) // something follows the object
 	}
 	return nil
 }
@@ -145,6 +156,9 @@ func read(body []byte, text string, visit func(p *parser, name string) error) er
 // explain says where a body stops being JSON. The decoder's own text would quote
 // the body.
 func explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
@@ -166,7 +180,7 @@ func (p *parser) object(visit func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		member, _ := unquote(name) // what is no Unicode names no field
+		member, _ := unquote(name, p.lax) // what is no Unicode names no field
 		if err := visit(member); err != nil {
 			return err
 		}
@@ -199,18 +213,21 @@ func (p *parser) field(v reflect.Value, f field) (whole bool, err error) {
 	if f.elem != nil {
 		switch kind := p.dec.PeekKind(); {
 		case kind == jsontext.KindBeginArray && f.kind == reflect.Slice:
+			defer p.notNull()
 			return p.slice(v.Field(f.index), f.elem)
 		case kind == jsontext.KindBeginObject && f.kind == reflect.Struct:
+			defer p.notNull()
 			return p.members(v.Field(f.index), f.elem)
 		}
 	}
 	value, err := p.value()
+	p.null = value == "null"
 	switch {
 	case err != nil || f.kind == reflect.Invalid:
 		return false, err
-	case value == "null":
+	case p.null:
 	case f.kind == reflect.String && (value[0] == '"' || isNumber(value)):
-		text, ok := unquote(value)
+		text, ok := unquote(value, p.lax)
 		if !ok {
 			return false, nil
 		}
@@ -231,6 +248,8 @@ func (p *parser) field(v reflect.Value, f field) (whole bool, err error) {
 	return true, nil
 }
 
+func (p *parser) notNull() { p.null = false }
+
 // maxItems bounds the memory that a body can make of "refunds":[{},{},…].
 const maxItems = 1000
 
@@ -240,6 +259,7 @@ func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error)
 		return false, err
 	}
 	whole = true
+	slice.SetZero() // of what was read before, see read
 	for p.dec.PeekKind() != jsontext.KindEndArray {
 		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
 			if err := p.dec.SkipValue(); err != nil {
@@ -270,22 +290,21 @@ func Text(value []byte) (text string, ok bool) {
 	if len(value) == 0 || value[0] != '"' {
 		return "", false
 	}
-	text, ok = unquote(string(value))
-	if !ok {
-		return "", false
+	if text, ok = unquote(string(value), true); !ok {
+		text = ""
 	}
-	return text, true
+	return text, ok
 }
 
 // unquote returns the text of a JSON string, and a number's literal text. It fails
-// for a string that is not Unicode.
-func unquote(value string) (text string, ok bool) {
+// for a string that is not Unicode, if that is possible.
+func unquote(value string, lax bool) (text string, ok bool) {
 	if value[0] != '"' {
 		return value, true
 	}
 	if !strings.Contains(value, `\`) {
 		text = value[1 : len(value)-1]
-		return text, utf8.ValidString(text)
+		return text, !lax || utf8.ValidString(text)
 	}
 	b, err := jsontext.AppendUnquote(nil, value) // its syntax was checked when it was read
 	return string(b), err == nil

@@ -49,30 +49,40 @@ var prefixes = []struct {
 
 // KindOf tells what a secret says it is, "" if it does not.
 func KindOf(secret string) Kind {
-	for _, p := range prefixes {
-		if hasPrefixFold(secret, p.prefix) {
-			return p.kind
+	for i := range prefixes {
+		if strings.HasPrefix(secret, prefixes[i].prefix) {
+			return prefixes[i].kind
+		}
+	}
+	for i := range prefixes { // as few are
+		if hasPrefixFold(secret, prefixes[i].prefix) {
+			return prefixes[i].kind
 		}
 	}
 	return ""
 }
 
 func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	return len(s) >= len(prefix) && s[0]|0x20 == prefix[0]|0x20 && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // Check refuses what cannot be a secret of that kind.
 func Check(want Kind, secret string) error {
-	switch is := KindOf(secret); {
-	case strings.TrimSpace(secret) == "":
+	if strings.TrimSpace(secret) == "" {
 		return errors.New("the key is empty")
-	case strings.TrimSpace(secret) != secret:
+	}
+	if strings.TrimSpace(secret) != secret {
 		return errors.New("the key begins or ends with white space")
-	case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r > '~' }):
-		return errors.New("the key contains characters that no key has: control characters, or an invisible one")
-	case strings.ContainsAny(secret, `"'`+"`") || strings.HasPrefix(secret, "$"):
-		return errors.New("the key is in quotes, or a variable's name: the key itself is required")
-	case is != "" && is != want:
+	}
+	for i := range len(secret) {
+		switch c := secret[i]; {
+		case c < ' ' || c > '~':
+			return errors.New("the key contains characters that no key has: control characters, or an invisible one")
+		case c == '"' || c == '\'' || c == '`' || c == '$' && i == 0:
+			return errors.New("the key is in quotes, or a variable's name: the key itself is required")
+		}
+	}
+	if is := KindOf(secret); is != "" && is != want {
 		return fmt.Errorf("the key is of another kind (%s): the %s is required", is, want)
 	}
 	return nil
