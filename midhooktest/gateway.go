@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -129,16 +128,14 @@ const answerSize = 1024
 
 // Deliver signs n with ServerKey, delivers it, and returns when it is delivered
 // or lost. A lost notification is not an error: one is returned if the Gateway
-// cannot work as it is set up, and if ctx ends before, then with the attempts so
-// far.
+// cannot work as it is set up, as with another Sender than Midtrans, and if ctx ends
+// before, then with the attempts so far.
 func (g *Gateway) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
 	switch {
 	case n == nil:
 		return Delivery{}, errors.New("midhooktest: nil notification")
 	case g.ServerKey == "":
 		return Delivery{}, errNoKey
-	case g.sender().Name != MidtransSender().Name:
-		return Delivery{}, fmt.Errorf("midhooktest: %s does not send Midtrans' notifications: DeliverSigned", g.sender().Name)
 	}
 	return g.deliver(ctx, shipment{n: n, body: Body(n, g.ServerKey)})
 }
@@ -148,8 +145,11 @@ var errNoKey = errors.New("midhooktest: the gateway needs a ServerKey to sign wi
 // DeliverSigned signs a body with ServerKey as the Sender does, delivers it, and
 // returns as Deliver does. All attempts have the same signature.
 func (g *Gateway) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
-	if g.ServerKey == "" {
+	switch {
+	case g.ServerKey == "":
 		return Delivery{}, errNoKey
+	case g.sender().Sign == nil:
+		return Delivery{}, fmt.Errorf("midhooktest: the sender %q needs a Sign", g.sender().Name)
 	}
 	header, body := g.sender().Sign(body, g.ServerKey, time.Now())
 	return g.DeliverRequest(ctx, header, body)
@@ -214,7 +214,7 @@ func (g *Gateway) ended() {
 // shipment is what is delivered, and how other than the gateway's fields say.
 type shipment struct {
 	n      *midhook.Notification
-	header http.Header // besides what every request has
+	header http.Header // besides what each of the sender's requests has
 	body   []byte
 	url    string       // the gateway's if empty
 	policy *RetryPolicy // the gateway's if nil
@@ -240,6 +240,9 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	if err != nil {
 		return d, fmt.Errorf("midhooktest: %w", err)
 	}
+	if sender := g.sender().Name; s.n != nil && sender != MidtransSender().Name {
+		return d, fmt.Errorf("midhooktest: %s does not send Midtrans' notifications: its own go out by DeliverSigned", sender)
+	}
 	if ctx.Err() != nil {
 		return d, context.Cause(ctx)
 	}
@@ -250,15 +253,16 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	if s.speed != 0 {
 		speed = s.speed
 	}
-	if g.disabled(policy) {
-		d.Reason = fmt.Sprintf("the endpoint is disabled: %d events in a row were lost", policy.DisableAfter)
-		return d, nil
-	}
 	sum := fnv.New64a()
 	_, _ = sum.Write(s.body)
 	random := rand.New(rand.NewPCG(g.Seed, sum.Sum64()))
 
 	for elapsed := time.Duration(0); ; {
+		s.header = g.sender().requestHeader(s.header)
+		if g.disabled(policy) {
+			d.Reason = fmt.Sprintf("the endpoint is disabled: %d events in a row were lost", policy.DisableAfter)
+			return d, nil
+		}
 		made := len(d.Attempts)
 		a := Attempt{Number: made + 1, At: time.Now(), Elapsed: elapsed}
 		a.request(ctx, policy, target, s, send)
@@ -278,7 +282,7 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 			g.OnAttempt(s.n, a)
 		}
 		if !again {
-			g.ends(d.Delivered)
+			g.ends(policy, d.Delivered)
 			return d, nil
 		}
 		if err := sleep(ctx, a.Next, speed); err != nil {
@@ -292,15 +296,18 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 func (g *Gateway) disabled(policy RetryPolicy) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return policy.DisableAfter > 0 && g.lost >= policy.DisableAfter
+	return policy.disables(g.lost)
 }
 
-// ends counts the events that were lost in a row.
-func (g *Gateway) ends(delivered bool) {
+// ends counts the events that were lost in a row. What was on its way when the
+// endpoint was disabled does not enable it again.
+func (g *Gateway) ends(policy RetryPolicy, delivered bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lost++
-	if delivered {
+	switch {
+	case !delivered:
+		g.lost++
+	case !policy.disables(g.lost):
 		g.lost = 0
 	}
 }
@@ -408,8 +415,7 @@ func post(ctx context.Context, client *http.Client, u *url.URL, header http.Head
 	if err != nil {
 		return answer{err: err}
 	}
-	r.Header = requestHeader()
-	maps.Copy(r.Header, header)
+	r.Header = header.Clone()
 	res, err := client.Do(r)
 	if err != nil {
 		return answer{err: err}
@@ -421,15 +427,6 @@ func post(ctx context.Context, client *http.Client, u *url.URL, header http.Head
 		_, ans.err = io.Copy(io.Discard, res.Body) // an answer is complete at its end
 	}
 	return ans
-}
-
-// requestHeader is what Midtrans sends.
-func requestHeader() http.Header {
-	return http.Header{
-		"Accept":       {"application/json"},
-		"Content-Type": {"application/json"},
-		"User-Agent":   {"Veritrans"},
-	}
 }
 
 // sleep waits for d of Midtrans' time.

@@ -141,3 +141,43 @@ func ExampleScenario_Play() {
 	// Output:
 	// outage: An outage of 20 minutes must not lose a payment: answer it with 503, which Midtrans retries four times, and not with 500, which it retries once.
 }
+
+// A handler that answers 200 and "OK", as many do. To PayMongo that is no success: it
+// comes twelve times again, and after three such events never.
+func ExampleGateway_DeliverSigned() {
+	sender := midhooktest.PayMongoSender()
+	g := &midhooktest.Gateway{
+		Handler:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") }),
+		Sender:    &sender,
+		ServerKey: "whsk_test",
+		Speed:     1e7,
+	}
+	for nr := range 4 {
+		d, err := g.DeliverSigned(context.Background(), sender.Event(nr))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(d.Attempts), d.Delivered, d.Reason)
+	}
+
+	// Output:
+	// 13 false 200 is no success without JSON: no more than 12 retries, lost
+	// 13 false 200 is no success without JSON: no more than 12 retries, lost
+	// 13 false 200 is no success without JSON: no more than 12 retries, lost
+	// 0 false the endpoint is disabled: 3 events in a row were lost
+}
+
+// A request for a handler's own test: a sample that was changed, and then signed.
+func ExampleSender_NewRequest() {
+	sender := midhooktest.PayMongoSender()
+	body := sender.Body("payment.paid",
+		midhooktest.Member("evt_1", "data", "id"),
+		midhooktest.Member(true, "data", "attributes", "livemode"),
+	)
+	r := sender.NewRequest(body, "whsk_test")
+	live := strings.Contains(r.Header.Get("Paymongo-Signature"), ",te=,li=")
+	fmt.Println(r.Method, r.Header.Get("Content-Type"), live)
+
+	// Output:
+	// POST application/json true
+}

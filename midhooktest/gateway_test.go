@@ -581,3 +581,111 @@ func TestGatewayIsSafeForConcurrentUse(t *testing.T) {
 		assert.EqualValues(t, 5*50, attempts.Load())
 	})
 }
+
+// Another sender's event goes out with the header that proves it, the same in every
+// attempt, to a handler and over a socket.
+func TestDeliverSigned(t *testing.T) {
+	policy := midhooktest.RetryPolicy{Waits: []time.Duration{time.Second, time.Second}, Otherwise: 2}
+	for _, sender := range midhooktest.Senders() {
+		t.Run(sender.Name, func(t *testing.T) {
+			var headers []http.Header
+			var bodies []string
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				bodies = append(bodies, string(body))
+				headers = append(headers, r.Header.Clone())
+				for name := range r.Header { // as a handler should not
+					r.Header[name][0] = "spoilt"
+				}
+				w.WriteHeader(503)
+			})
+			check := func(t *testing.T, g *midhooktest.Gateway, want http.Header, body []byte) {
+				headers, bodies = nil, nil
+				d, err := g.DeliverSigned(t.Context(), sender.Event(0))
+				require.NoError(t, err)
+				require.Len(t, d.Attempts, 3)
+				require.Len(t, headers, 3)
+				assert.Equal(t, sender.Name == "midtrans", d.Notification != nil)
+				for i, header := range headers {
+					assert.Equal(t, string(body), bodies[i])
+					assert.Equal(t, "application/json", header.Get("Content-Type"))
+					for name := range want {
+						assert.Equal(t, want.Values(name), header.Values(name), "attempt %d", i+1)
+					}
+				}
+			}
+			synctest.Test(t, func(t *testing.T) { // retries come later, and are not signed anew
+				g := &midhooktest.Gateway{Handler: handler, Sender: &sender, ServerKey: "whsk_test", Policy: &policy}
+				want, body := sender.Sign(sender.Event(0), "whsk_test", time.Now())
+				check(t, g, want, body)
+			})
+
+			still := sender
+			want, body := sender.Sign(sender.Event(0), "whsk_test", time.Now())
+			still.Sign = func([]byte, string, time.Time) (http.Header, []byte) { return want, body }
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			g := &midhooktest.Gateway{URL: server.URL, Sender: &still, ServerKey: "whsk_test", Policy: &policy, Speed: 1e6}
+			check(t, g, want.Clone(), body)
+		})
+	}
+}
+
+// What is given is sent as it is, and stays the caller's.
+func TestDeliverRequest(t *testing.T) {
+	header, body := http.Header{"Content-Type": {"text/plain"}, "X-Kind": {"a", "b"}}, []byte(`{"a":1}`)
+	var got http.Header
+	g := &midhooktest.Gateway{Policy: onceOnly(), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		r.Header["X-Kind"][0] = "spoilt"
+		b, _ := io.ReadAll(r.Body)
+		b[0] = 'x'
+	})}
+	d, err := g.DeliverRequest(t.Context(), header, body)
+	require.NoError(t, err)
+	assert.True(t, d.Delivered)
+	assert.Nil(t, d.Notification)
+	assert.Equal(t, []string{"text/plain"}, got["Content-Type"], "in place of the usual one")
+	assert.Equal(t, []string{"a", "b"}, got["X-Kind"])
+	assert.Equal(t, "Veritrans", got.Get("User-Agent"))
+	assert.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Kind": {"a", "b"}}, header)
+	assert.Equal(t, `{"a":1}`, string(body))
+}
+
+// Another sender sends no notifications of Midtrans', and a sender that cannot sign
+// none of its own.
+func TestSendersThatCannotDeliver(t *testing.T) {
+	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("nothing must be delivered") })
+	for _, sender := range midhooktest.Senders()[1:] {
+		g := &midhooktest.Gateway{Handler: h, Sender: &sender, ServerKey: key}
+		d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
+		assert.EqualError(t, err, "midhooktest: "+sender.Name+" does not send Midtrans' notifications: its own go out by DeliverSigned")
+		assert.Empty(t, d.Attempts)
+		_, err = midhooktest.Crash.Play(t.Context(), midhooktest.Subject{Gateway: g})
+		assert.ErrorContains(t, err, "does not send Midtrans' notifications")
+
+		g = &midhooktest.Gateway{Handler: h, Sender: &sender}
+		_, err = g.DeliverSigned(t.Context(), sender.Event(0))
+		assert.ErrorContains(t, err, "ServerKey")
+	}
+	g := &midhooktest.Gateway{Handler: h, ServerKey: key, Sender: &midhooktest.Sender{Name: "warung"}}
+	_, err := g.DeliverSigned(t.Context(), []byte(`{}`))
+	assert.EqualError(t, err, `midhooktest: the sender "warung" needs a Sign`)
+}
+
+// A Gateway with Midtrans for its Sender is one without.
+func TestMidtransSenderIsTheDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sender := midhooktest.MidtransSender()
+		for _, g := range []*midhooktest.Gateway{{}, {Sender: &sender}} {
+			g.Handler, g.ServerKey = answers(503), key
+			d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
+			require.NoError(t, err)
+			assert.Equal(t, []int{503, 503, 503, 503, 503}, statuses(d))
+			signed, err := g.DeliverSigned(t.Context(), sender.Body("gopay"))
+			require.NoError(t, err)
+			assert.NoError(t, midhook.Verify(signed.Notification, key))
+			assert.Equal(t, d.Attempts[0].Next, signed.Attempts[0].Next, "which is drawn from the body")
+		}
+	})
+}

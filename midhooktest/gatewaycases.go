@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -27,6 +28,7 @@ var gatewayCases = []struct {
 	{"samples", "Every body of the sender is handed on, test or not.", (*gatewayTrial).everySample},
 	{"unknown", "Senders add fields and types at any time: what is signed is handed on.", (*gatewayTrial).unknownField},
 	{"duplicate", "The same event is handled once, however often it comes; another one is handled.", (*gatewayTrial).duplicate},
+	{"shared-store", "Gateways and machines may share a store: all machines name an event alike, and no other gateway's event is named so.", (*gatewayTrial).sharedStore},
 	{"at-once", "An event that comes many times at once has one run at a time, and one success.", (*gatewayTrial).atOnce},
 	{"failure", "What failed is not handled: the sender must come again, and then it is.", (*gatewayTrial).failure},
 	{"panic", "A panic and runtime.Goexit give the claim back, and go on up the stack.", (*gatewayTrial).panics},
@@ -102,10 +104,21 @@ func (tr *gatewayTrial) everySample() {
 func (tr *gatewayTrial) unknownField() {
 	var runs atomic.Int64
 	g := tr.endpoint(counted(&runs, nil))
-	o := decodeObject(tr.Sender.Event(0))
+	tr.wantEnd(tr.sendBody(g, withNewFields(tr.Sender.Event(0))), "with new fields")
+	tr.wantRuns(&runs, 1, "with new fields")
+}
+
+// withNewFields adds a field to an object, and to every object in it.
+func withNewFields(text json.RawMessage) json.RawMessage {
+	if !bytes.HasPrefix(text, []byte("{")) {
+		return text
+	}
+	o := decodeObject(text)
+	for i := range o {
+		o[i].value = withNewFields(o[i].value)
+	}
 	o.set("a_new_field", []byte(`{"of":[1,"kind",null]}`))
-	tr.wantEnd(tr.sendBody(g, o.encode()), "with a new field")
-	tr.wantRuns(&runs, 1, "with a new field")
+	return o.encode()
 }
 
 func (tr *gatewayTrial) duplicate() {
@@ -125,11 +138,38 @@ func (tr *gatewayTrial) duplicate() {
 	}
 }
 
+// namingStore keeps the names of events.
+type namingStore struct {
+	midhook.Store
+	names []string
+}
+
+func (s *namingStore) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+	s.names = append(s.names, c.Event)
+	return s.Store.Acquire(ctx, c)
+}
+
+func (tr *gatewayTrial) sharedStore() {
+	var runs atomic.Int64
+	store := &namingStore{Store: midhook.NewLRUStore(64)}
+	for range 2 {
+		tr.wantEnd(tr.send(tr.endpoint(counted(&runs, nil), midhook.WithStore(store)), 0), "one event on two machines")
+	}
+	tr.wantRuns(&runs, 1, "one event on two machines")
+	decoder := json.NewDecoder(bytes.NewReader(tr.Sender.Event(0)))
+	decoder.UseNumber()
+	for token, err := decoder.Token(); err == nil; token, err = decoder.Token() {
+		if slices.Contains(store.names, fmt.Sprint(token)) {
+			tr.t.Errorf("the event is named %v, as in the body: the gateway's name must be in it, too", token)
+		}
+	}
+}
+
 func (tr *gatewayTrial) atOnce() {
-	var runs, running atomic.Int64
+	var runs, running, most atomic.Int64
 	g := tr.endpoint(counted(&runs, func(http.ResponseWriter, *http.Request) {
-		if running.Add(1) > 1 {
-			tr.t.Error("two runs at once")
+		if now := running.Add(1); now > most.Load() {
+			most.Store(now)
 		}
 		time.Sleep(time.Second)
 		running.Add(-1)
@@ -141,10 +181,15 @@ func (tr *gatewayTrial) atOnce() {
 	}
 	all.Wait()
 	tr.wantRuns(&runs, 1, "deliveries at once")
+	if n := most.Load(); n > 1 {
+		tr.t.Errorf("%d runs at once", n)
+	}
 	done := 0
 	for _, a := range attempts {
 		if tr.ends(a) {
-			done++
+			if done++; a.Duration < time.Second {
+				tr.t.Errorf("answered %d before the handler was through: if it fails, the event is lost", a.Status)
+			}
 			continue
 		}
 		tr.wantRetry(a, "while another delivery runs")
@@ -315,7 +360,28 @@ func (tr *gatewayTrial) forged() map[string]func(body []byte, at time.Time) (htt
 		return tr.Sender.Sign(body, "", at)
 	}
 	all["signed with another secret"] = func(body []byte, at time.Time) (http.Header, []byte) {
-		return tr.Sender.Sign(body, "A"+tr.Secret+"AAA", at)
+		return tr.Sender.Sign(body, tr.anotherSecret(), at)
+	}
+	for what, how := range map[string]func(string) string{
+		"an empty signature":                func(string) string { return "" },
+		"a signature that begins otherwise": func(s string) string { return otherAt(s, 0) },
+		"a signature that ends otherwise":   func(s string) string { return otherAt(s, len(s)-2) }, // in base64 not all of the last digit counts
+		"half of a signature":               func(s string) string { return s[:len(s)/2] },
+		"one digit of a signature":          func(s string) string { return s[:1] },
+	} {
+		all["with "+what] = func(body []byte, at time.Time) (http.Header, []byte) {
+			header, signed := tr.Sender.Sign(body, tr.Secret, at)
+			if part := signatureInside(body, signed); part != "" {
+				return header, bytes.Replace(signed, []byte(part), []byte(how(part)), 1)
+			}
+			header = header.Clone()
+			for _, values := range header {
+				for i, value := range values {
+					values[i] = longWord.ReplaceAllStringFunc(value, how)
+				}
+			}
+			return header, signed
+		}
 	}
 	for name := range genuine {
 		change := func(how func(string) []string) func([]byte, time.Time) (http.Header, []byte) {
@@ -347,7 +413,9 @@ func (tr *gatewayTrial) forged() map[string]func(body []byte, at time.Time) (htt
 			return header, how(body)
 		}
 	}
-	all["with a body that was changed"] = edit(func(b []byte) []byte { return bytes.Replace(b, []byte("a"), []byte("b"), 1) })
+	all["with a body that was changed"] = edit(func(b []byte) []byte {
+		return []byte(otherAt(string(b), bytes.LastIndexAny(b, "0123456789abcdefghijklmnopqrstuvwxyz")))
+	})
 	all["with a body that was written again"] = edit(func(b []byte) []byte {
 		var v any
 		_ = json.Unmarshal(b, &v)
@@ -358,14 +426,39 @@ func (tr *gatewayTrial) forged() map[string]func(body []byte, at time.Time) (htt
 	return all
 }
 
+// otherAt returns s with another digit at i, one of whatever base the digits are.
+func otherAt(s string, i int) string {
+	digit := "0"
+	if s[i] == '0' {
+		digit = "1"
+	}
+	return s[:i] + digit + s[i+1:]
+}
+
 func (tr *gatewayTrial) forgery() {
 	var runs atomic.Int64
 	store := &strictStore{Store: midhook.NewLRUStore(64)}
-	g := tr.endpoint(counted(&runs, nil), midhook.WithStore(store), midhook.WithTestNotifications())
-	for name, forge := range tr.forged() {
-		a := tr.sendForged(g, forge)
+	succeed := false // or the next forgery would be a duplicate of one that got through
+	g := tr.endpoint(counted(&runs, func(w http.ResponseWriter, _ *http.Request) {
+		if !succeed {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}), midhook.WithStore(store), midhook.WithTestNotifications())
+	forged := tr.forged()
+	for _, name := range slices.Sorted(maps.Keys(forged)) {
+		forge := forged[name]
+		genuineHeader, genuine := tr.sign(tr.Sender.Event(0), tr.Secret)
+		header, body := forge(tr.Sender.Event(0), time.Now())
+		if !tr.Unsigned && bytes.Equal(body, genuine) && maps.EqualFunc(header, genuineHeader, slices.Equal) {
+			if tr.Forgeries[name] != nil {
+				tr.t.Errorf("%s: this forgery is what the sender itself would send", name)
+			}
+			continue // there is no such part in this sender's signatures
+		}
+		tr.sign(body, tr.Secret) // what the signature should have been is not to be seen either
+		a := tr.sendRequest(g, header, body)
 		if tr.ends(a) || a.Status < 400 {
-			tr.t.Errorf("%s: answered %d", name, a.Status)
+			tr.t.Errorf("%s: answered %d (%v)", name, a.Status, a.Err)
 		}
 		if runs.Swap(0) > 0 {
 			tr.t.Errorf("%s: handed on", name)
@@ -377,13 +470,9 @@ func (tr *gatewayTrial) forgery() {
 			tr.t.Errorf("%s: told as authentic: %v", name, e)
 		}
 	}
+	succeed = true
 	tr.wantEnd(tr.send(g, 0), "after forgeries")
 	tr.wantRuns(&runs, 1, "after forgeries")
-}
-
-func (tr *gatewayTrial) sendForged(g *Gateway, forge func([]byte, time.Time) (http.Header, []byte)) Attempt {
-	header, body := forge(tr.Sender.Event(0), time.Now())
-	return tr.sendRequest(g, header, body)
 }
 
 func (tr *gatewayTrial) garbage() {
@@ -406,6 +495,28 @@ func (tr *gatewayTrial) garbage() {
 		tr.t.Errorf("a body over the limit: answered %d (%v), want 413", a.Status, a.Err)
 	}
 	tr.wantRuns(&runs, 0, "garbage")
+
+	mangled(tr.Sender.Event(0), []string{"null", "true", "-1e999", `""`, "[]", "[null]", "{}"}, func(body json.RawMessage) {
+		if a := tr.sendBody(g, body); a.Err != nil { // it may be handed on: not every value counts
+			tr.t.Errorf("%s: %v", body, a.Err)
+		}
+	})
+}
+
+// mangled tries text with one value after another replaced by each of wrong.
+func mangled(text json.RawMessage, wrong []string, try func(json.RawMessage)) {
+	o := decodeObject(text)
+	for i, m := range o {
+		with := func(value json.RawMessage) {
+			changed := slices.Clone(o)
+			changed[i].value = value
+			try(changed.encode())
+		}
+		for _, value := range wrong {
+			with(json.RawMessage(value))
+		}
+		mangled(m.value, wrong, with)
+	}
 }
 
 func (tr *gatewayTrial) rotation() {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -54,7 +53,7 @@ func serverRequest(ctx context.Context, u *url.URL, header http.Header, body []b
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        requestHeader(),
+		Header:        header.Clone(), // the handler's to change
 		Body:          &requestBody{r: bytes.NewReader(body), w: w},
 		ContentLength: int64(len(body)),
 		RemoteAddr:    "192.0.2.1:1234", // as in net/http/httptest: of a network that is nobody's
@@ -62,7 +61,6 @@ func serverRequest(ctx context.Context, u *url.URL, header http.Header, body []b
 	if r.URL.Path == "" {
 		r.URL.Path = "/"
 	}
-	maps.Copy(r.Header, header.Clone()) // the handler's to change
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	if u.Scheme == "https" {
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS12, HandshakeComplete: true, ServerName: u.Hostname()}

@@ -1,8 +1,11 @@
 package midhooktest
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -28,7 +31,7 @@ type RetryPolicy struct {
 
 	Successes    [2]int // the lowest and the highest status of a success; 0 and 0 for every 2xx
 	WantsJSON    bool   // a success has a JSON body
-	DisableAfter int    // so many events in a row that were lost end all deliveries; 0 for never
+	DisableAfter int    // so many events in a row that were lost end all deliveries of a Gateway; 0 for never
 }
 
 // MidtransRetries returns the policy of Midtrans: 15 s for an attempt; no retry
@@ -76,16 +79,32 @@ func PayMongoRetries() RetryPolicy {
 	return p
 }
 
-// succeeded reports whether an answer is a success. Of its body, the first
-// kilobyte is known.
+// succeeded reports whether an answer is a success.
 func (p RetryPolicy) succeeded(status int, body []byte) bool {
+	return p.welcome(status) && (!p.WantsJSON || isJSON(body))
+}
+
+// welcome reports whether a status is that of a success.
+func (p RetryPolicy) welcome(status int) bool {
 	lowest, highest := p.Successes[0], p.Successes[1]
 	if highest == 0 {
 		lowest, highest = 200, 299
 	}
-	return lowest <= status && status <= highest &&
-		(!p.WantsJSON || json.Valid(body) || len(body) == answerSize)
+	return lowest <= status && status <= highest
 }
+
+// isJSON reports whether an answer is JSON. One that is kept in part is if that
+// part can be the beginning of some: a long page of HTML cannot.
+func isJSON(body []byte) bool {
+	if json.Valid(body) {
+		return true
+	}
+	var value json.RawMessage
+	return len(body) == answerSize && errors.Is(json.NewDecoder(bytes.NewReader(body)).Decode(&value), io.ErrUnexpectedEOF)
+}
+
+// disables reports whether so many lost events in a row end all deliveries.
+func (p RetryPolicy) disables(lost int) bool { return p.DisableAfter > 0 && lost >= p.DisableAfter }
 
 // retries is how many retries an answer allows; status is 0 if there was none.
 func (p RetryPolicy) retries(status int) int {
@@ -107,7 +126,7 @@ func (p RetryPolicy) judge(made int, status int, body []byte, err error) (again 
 	succeeded := err == nil && p.succeeded(status, body)
 	if !succeeded && status/100 == 2 {
 		seen += " is no success"
-		if p.WantsJSON && !json.Valid(body) {
+		if p.welcome(status) { // so it was the body
 			seen += " without JSON"
 		}
 	}

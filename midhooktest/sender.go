@@ -2,6 +2,7 @@ package midhooktest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -29,14 +30,15 @@ type Sender struct {
 
 	// Sign makes a delivery of body at a time: the header that proves it, which may
 	// be nil, and the body that is sent, which is body unless the signature is
-	// inside of it.
+	// inside of it: then it takes the place of one that is there.
 	Sign func(body []byte, secret string, at time.Time) (http.Header, []byte)
 
 	// Event returns the unsigned body of an event: another one for each number from
 	// 0 on, and the same for the same number.
 	Event func(nr int) []byte
 
-	samples string // their directory
+	samples   string // their directory
+	userAgent string // "" where it is not known
 }
 
 // Senders returns the senders that midhook has a gateway for.
@@ -47,7 +49,7 @@ func Senders() []Sender {
 // MidtransSender sends Midtrans' payment notifications. Its secret is the server
 // key.
 func MidtransSender() Sender {
-	s := Sender{Name: "midtrans", Policy: MidtransRetries(), samples: "samples"}
+	s := Sender{Name: "midtrans", Policy: MidtransRetries(), userAgent: "Veritrans", samples: "samples"}
 	s.Sign = func(body []byte, serverKey string, _ time.Time) (http.Header, []byte) {
 		n, err := midhook.Parse(body)
 		if err != nil {
@@ -65,7 +67,7 @@ func MidtransSender() Sender {
 // the Iris merchant key. That they are retried as payments are is assumed: it is
 // not documented.
 func PayoutSender() Sender {
-	s := Sender{Name: "payout", Policy: MidtransRetries(), samples: "samples/payout"}
+	s := Sender{Name: "payout", Policy: MidtransRetries(), userAgent: "Veritrans", samples: "samples/payout"}
 	s.Sign = func(body []byte, merchantKey string, _ time.Time) (http.Header, []byte) {
 		digest := sha512.Sum512(slices.Concat(body, []byte(merchantKey)))
 		return http.Header{"Iris-Signature": {hex.EncodeToString(digest[:])}}, body
@@ -80,7 +82,7 @@ func PayoutSender() Sender {
 // for what the samples have besides. Only a flat body with a signature_key is
 // signed, with the server key. That they are retried as payments are is assumed.
 func RecurringSender() Sender {
-	s := Sender{Name: "recurring", Policy: MidtransRetries(), samples: "samples/recurring"}
+	s := Sender{Name: "recurring", Policy: MidtransRetries(), userAgent: "Veritrans", samples: "samples/recurring"}
 	s.Sign = func(body []byte, serverKey string, at time.Time) (http.Header, []byte) {
 		if decodeObject(body).get("signature_key") == nil {
 			return nil, body
@@ -160,9 +162,13 @@ func (s Sender) Samples() []string {
 // Body returns the unsigned body of the sample of that name, changed by tweaks in
 // their order. It panics if there is no such sample.
 func (s Sender) Body(sample string, tweaks ...Tweak) []byte {
+	names := s.Samples()
 	body, err := files.ReadFile(path.Join(s.samples, sample+".json"))
-	if err != nil || s.samples == "" {
-		panic(fmt.Sprintf("midhooktest: %s has no sample %q, only %s", s.Name, sample, strings.Join(s.Samples(), ", ")))
+	switch {
+	case len(names) == 0:
+		panic(fmt.Sprintf("midhooktest: the sender %q has no samples", s.Name))
+	case err != nil || !slices.Contains(names, sample): // the path may lead to another sender's
+		panic(fmt.Sprintf("midhooktest: %s has no sample %q, only %s", s.Name, sample, strings.Join(names, ", ")))
 	}
 	if len(tweaks) == 0 {
 		return body
@@ -183,8 +189,23 @@ func (s Sender) NewRequest(body []byte, secret string) *http.Request {
 	if err != nil {
 		panic("midhooktest: " + err.Error()) // the method and the URL are right
 	}
-	r.Header = requestHeader()
-	maps.Copy(r.Header, header)
+	r.Header = s.requestHeader(header)
 	r.RemoteAddr = "192.0.2.1:1234" // as in net/http/httptest: of a network that is nobody's
 	return r
+}
+
+// Header returns the header of every request, without what proves a body.
+func (s Sender) Header() http.Header {
+	return http.Header{
+		"Accept":       {"application/json"},
+		"Content-Type": {"application/json"},
+		"User-Agent":   {cmp.Or(s.userAgent, "midhooktest")},
+	}
+}
+
+// requestHeader is that of a request, with what proves its body.
+func (s Sender) requestHeader(proof http.Header) http.Header {
+	header := s.Header()
+	maps.Copy(header, proof.Clone())
+	return header
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,12 +39,14 @@ type GatewayTest struct {
 	// Some are known of every gateway and need not be here.
 	Forgeries map[string]func(body []byte, at time.Time) (http.Header, []byte)
 
-	// Sensitive has texts of the sender's samples that nobody may see: names,
+	// Sensitive has texts of the sender's samples that nobody may see, in the log,
+	// in an answer, or in the [midhook.Message].Value, however it is printed: names,
 	// tokens, card numbers.
 	Sensitive []string
 
 	// Unsigned says that bodies prove nothing, and the sender's API does. What a
-	// stranger changes in them is then not known of every gateway: see Forgeries.
+	// stranger changes in them is then not known of every gateway, and there must be
+	// Forgeries.
 	Unsigned bool
 }
 
@@ -67,45 +71,70 @@ type GatewayTest struct {
 //	}
 func TestGateway(t *testing.T, g GatewayTest) {
 	t.Helper()
-	if g.New == nil || g.Secret == "" || g.Sender.Sign == nil || g.Sender.Event == nil {
-		t.Fatal("midhooktest: GatewayTest needs New, Secret, and a Sender with Sign and Event")
+	if err := g.lacks(); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range gatewayCases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tr := &gatewayTrial{GatewayTest: g, t: t}
+				defer func() { // New may have ended the test
+					tr.wait()
+					tr.secrets()
+					if t.Failed() {
+						t.Logf("The rule: %s", c.rule)
+					}
+				}()
 				c.check(tr)
-				tr.secrets()
-				if t.Failed() {
-					t.Logf("The rule: %s", c.rule)
-				}
 			})
 		})
 	}
 }
 
+// lacks says what a test of a gateway cannot do without.
+func (g GatewayTest) lacks() error {
+	switch {
+	case g.New == nil || g.Secret == "" || g.Sender.Sign == nil || g.Sender.Event == nil:
+		return errors.New("midhooktest: GatewayTest needs New, Secret, and a Sender with Sign and Event")
+	case bytes.Equal(g.Sender.Event(0), g.Sender.Event(1)):
+		return errors.New("midhooktest: Sender.Event must make another body for each number")
+	case g.Unsigned && len(g.Forgeries) == 0:
+		return errors.New("midhooktest: GatewayTest needs Forgeries where bodies are Unsigned: nothing else tests that strangers are kept out")
+	}
+	return nil
+}
+
 // FuzzGateway fuzzes header and body of a delivery: nothing panics, and nothing is
-// handed on but what the sender signed.
+// handed on but what the sender signed. The seeds are signed once, at the beginning: a
+// gateway that compares times takes none for genuine when it has run for longer than
+// its tolerance.
 //
 //	func FuzzGateway(f *testing.F) { midhooktest.FuzzGateway(f, gatewayTest) }
 func FuzzGateway(f *testing.F, g GatewayTest) {
 	f.Helper()
+	if err := g.lacks(); err != nil {
+		f.Fatal(err)
+	}
 	at := time.Now()
-	var names []string // of the headers that prove a body
-	seed := func(body []byte) {
-		header, body := g.Sender.Sign(body, g.Secret, at)
+	var names []string            // of the headers that prove a body
+	sent := map[string][]string{} // bodies, with the signatures in their headers
+	seed := func(event []byte) {
+		header, body := g.Sender.Sign(event, g.Secret, at)
 		names = slices.Sorted(maps.Keys(header))
 		var values [2]string
 		for i, name := range names[:min(len(names), len(values))] {
 			values[i] = strings.Join(header[name], ",")
 		}
+		sent[string(body)] = longWord.FindAllString(values[0]+" "+values[1], -1)
 		f.Add(values[0], values[1], body)
+		f.Add(values[0], values[1], append(slices.Clone(body), ' '))
+		f.Add("", "", event)
 	}
 	bodies := [][]byte{g.Sender.Event(0), g.Sender.Event(1)}
 	for _, sample := range g.Sender.Samples() {
 		bodies = append(bodies, g.Sender.Body(sample))
 	}
-	for _, body := range bodies {
+	for _, body := range append(bodies, nil, []byte("null")) {
 		seed(body)
 	}
 	var ran bool
@@ -115,7 +144,7 @@ func FuzzGateway(f *testing.F, g GatewayTest) {
 		w.WriteHeader(http.StatusInternalServerError) // so that nothing counts as handled
 	}))
 	f.Fuzz(func(t *testing.T, first, second string, body []byte) {
-		header := requestHeader()
+		header := g.Sender.requestHeader(nil)
 		for i, name := range names[:min(len(names), 2)] {
 			header[name] = []string{[]string{first, second}[i]}
 		}
@@ -127,7 +156,7 @@ func FuzzGateway(f *testing.F, g GatewayTest) {
 		}
 		ran = false
 		handler.ServeHTTP(&responseWriter{header: http.Header{}, length: -1, ended: make(chan struct{})}, r)
-		if ran && !g.Unsigned && !g.signed(bodies, len(names) > 0, body) {
+		if ran && !g.Unsigned && !g.signed(sent, len(names) > 0, first+" "+second, body) {
 			t.Errorf("handed on, though the sender did not sign it:\n%q %q\n%q", first, second, body)
 		}
 	})
@@ -135,19 +164,32 @@ func FuzzGateway(f *testing.F, g GatewayTest) {
 
 // signed reports whether the sender may have signed a body that was let in: nobody
 // finds a signature by chance.
-func (g GatewayTest) signed(bodies [][]byte, inHeader bool, body []byte) bool {
+func (g GatewayTest) signed(sent map[string][]string, inHeader bool, header string, body []byte) bool {
 	if inHeader {
-		return slices.ContainsFunc(bodies, func(b []byte) bool { return bytes.Equal(b, body) })
+		signatures, known := sent[string(body)]
+		given := func(s string) bool { return strings.Contains(strings.ToLower(header), strings.ToLower(s)) }
+		return known && (len(signatures) == 0 || slices.ContainsFunc(signatures, given))
 	}
-	_, again := g.Sender.Sign(body, g.Secret, time.Now())
-	canonical := func(b []byte) string { return strings.ToLower(string(decodeObject(b).encode())) }
-	return canonical(again) == canonical(body)
+	now := time.Now()
+	_, again := g.Sender.Sign(body, g.Secret, now)
+	_, other := g.Sender.Sign(body, g.anotherSecret(), now)
+	same := 0 // up to the signature
+	for same < min(len(again), len(other)) && again[same] == other[same] {
+		same++
+	}
+	signature := longWord.Find(again[same:])
+	return signature != nil && bytes.Contains(bytes.ToLower(body), bytes.ToLower(signature))
 }
+
+// anotherSecret is another one even where it is decoded from base64.
+func (g GatewayTest) anotherSecret() string { return "A" + g.Secret + "AAA" }
 
 // gatewayTrial is one case of TestGateway being checked.
 type gatewayTrial struct {
 	GatewayTest
 	t *testing.T
+
+	endpoints []*Gateway
 
 	mu         sync.Mutex
 	out        bytes.Buffer // all that anyone could see
@@ -164,6 +206,8 @@ func (tr *gatewayTrial) Write(p []byte) (int, error) {
 func (tr *gatewayTrial) observe(_ context.Context, e midhook.Event) {
 	text, err := json.Marshal(e)
 	fmt.Fprintf(tr, "%v %+v %#v %s %s %v %+v\n", e, e, e, text, e.String(), e.Err, err)
+	text, _ = json.Marshal(e.Value)
+	fmt.Fprintf(tr, "%v %+v %#v %s %q %s\n", e.Value, e.Value, e.Value, e.Value, e.Value, text)
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.events = append(tr.events, e)
@@ -199,7 +243,17 @@ func (tr *gatewayTrial) endpoint(next http.HandlerFunc, opts ...midhook.Option) 
 	}
 	once := tr.Sender.Policy.once()
 	once.DisableAfter = 0
-	return &Gateway{Handler: hook.Handler(next), Sender: &tr.Sender, ServerKey: tr.Secret, Policy: &once}
+	g := &Gateway{Handler: hook.Handler(next), Sender: &tr.Sender, ServerKey: tr.Secret, Policy: &once}
+	tr.endpoints = append(tr.endpoints, g)
+	return g
+}
+
+// wait lets the handlers end that a broken gateway has left running: the bubble
+// would end the whole process for them.
+func (tr *gatewayTrial) wait() {
+	for _, g := range tr.endpoints {
+		g.Wait()
+	}
 }
 
 // sign signs as the sender, and remembers the signature as one not to be seen.
@@ -213,9 +267,29 @@ func (tr *gatewayTrial) sign(body []byte, secret string) (http.Header, []byte) {
 	for _, values := range header {
 		for _, value := range values {
 			tr.signatures[value] = true
+			for _, part := range longWord.FindAllString(value, -1) {
+				tr.signatures[part] = true
+			}
 		}
 	}
+	if part := signatureInside(body, signed); part != "" {
+		tr.signatures[part] = true
+	}
 	return header, signed
+}
+
+// longWord is what may be a signature, in hexadecimal or base64.
+var longWord = regexp.MustCompile(`[0-9A-Za-z+/_-]{21,}`)
+
+// signatureInside returns what a sender that signs inside of the body has put
+// there, "" if it is none.
+func signatureInside(body, signed []byte) string {
+	for _, part := range longWord.FindAllString(string(signed), -1) {
+		if !bytes.Contains(body, []byte(part)) {
+			return part
+		}
+	}
+	return ""
 }
 
 // send delivers an event once.
@@ -273,7 +347,7 @@ func (tr *gatewayTrial) secrets() {
 			return
 		}
 		if i := strings.Index(seen, text); i >= 0 {
-			tr.t.Errorf("%s came out: …%s", what, strings.Replace(seen[max(0, i-100):i+len(text)], text, "HERE", 1))
+			tr.t.Errorf("%s came out, in the log, an answer, or what was told to the observer, as printed: …%s", what, strings.Replace(seen[max(0, i-100):i+len(text)], text, "HERE", 1))
 		}
 	}
 	search("the secret", tr.Secret)

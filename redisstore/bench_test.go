@@ -3,7 +3,11 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,11 +23,16 @@ import (
 // that a machine that is busy, or slow for a while, is so for both. Reported are
 // the medians of all turns, and of the ratios the quartiles too.
 //
+// Redis gets a core of its own where there is taskset: on a core that both share,
+// it is the scheduler that is measured.
+//
 // Every claim is the first of a subject, which is new to Redis.
 func BenchmarkOperations(b *testing.B) {
 	for _, connections := range []int{1, 64} {
 		b.Run(fmt.Sprint("connections=", connections), func(b *testing.B) {
-			client := startServer(b).client(func(o *redis.Options) {
+			server := startServer(b)
+			ownCore(b, server.cmd.Process.Pid)
+			client := server.client(func(o *redis.Options) {
 				o.PoolSize, o.MinIdleConns = connections, connections
 			})
 			store := newStore(b, client)
@@ -95,4 +104,21 @@ func BenchmarkOperations(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // of a round of everything: says nothing
 		})
 	}
+}
+
+// ownCore leaves the first core to a process, and the others to this one.
+func ownCore(b *testing.B, pid int) {
+	last := runtime.NumCPU() - 1
+	pin := func(cores string, pid int) {
+		if out, err := exec.Command("taskset", "-acp", cores, strconv.Itoa(pid)).CombinedOutput(); err != nil {
+			b.Logf("not pinned to a core: %v %s", err, out)
+		}
+	}
+	if last < 1 {
+		b.Log("one core for both: the ratios are too high")
+		return
+	}
+	pin("0", pid)
+	pin(fmt.Sprintf("1-%d", last), os.Getpid())
+	b.Cleanup(func() { pin(fmt.Sprintf("0-%d", last), os.Getpid()) })
 }

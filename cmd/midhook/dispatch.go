@@ -44,13 +44,11 @@ const maxShown = 4 << 10 // of an answer's body
 func (g gateway) post(ctx context.Context, url string, proof http.Header, body []byte, timeout time.Duration, insecure bool) *dispatch {
 	d := &dispatch{Redirects: []string{}, proof: slices.Sorted(maps.Keys(proof))}
 	d.Request.Method, d.Request.URL, d.Request.Body = http.MethodPost, url, string(body)
-	d.Request.Header = map[string]string{
-		"Accept":       "application/json",
-		"Content-Type": "application/json",
-		"User-Agent":   "Veritrans",
-	}
-	for _, name := range d.proof {
-		d.Request.Header[name] = proof.Get(name)
+	d.Request.Header = map[string]string{}
+	header := g.Header()
+	maps.Copy(header, proof)
+	for name := range header {
+		d.Request.Header[name] = header.Get(name)
 	}
 	client := g.client(insecure)
 	defer client.CloseIdleConnections()
