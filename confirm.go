@@ -198,9 +198,10 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 //
 // It returns nil if next succeeded, or the event had been handled; otherwise an
 // [OutcomeError], such as OutcomeInFlight while a delivery of the event is being
-// handled. next gets a POST request with body, which is JSON, and a context that
-// ends with ctx, and after budget and grace. What next answers goes nowhere, but
-// decides as in [Middleware.Handler].
+// handled. next is the merchant's own handler, or what Handler, HandlerFunc or
+// HandleValue have made of it. It gets a POST request with body, which is JSON, and a
+// context that ends with ctx, and after budget and grace. What next answers goes
+// nowhere, but decides as in [Middleware.Handler].
 func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte, next http.Handler) error {
 	if next == nil {
 		return errors.New("midhook: nil handler")
@@ -227,7 +228,11 @@ func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte
 	}
 	d.message.Store(&msg)
 	d.renewal.Store(time.AfterFunc(m.lease/2, d.renew))
-	d.process(answering(next))
+	handle := answering(next)
+	if made, ok := next.(*receiver); ok { // it would meet the claim of this very call
+		handle = made.handle
+	}
+	d.process(handle)
 	if d.outcome.final() {
 		return nil
 	}

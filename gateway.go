@@ -24,11 +24,12 @@ var ErrUnconfirmed = errors.New("notification claims more than was signed or con
 // too.
 type Gateway interface {
 	// Open reads a body and checks that it is authentic, without I/O and without
-	// changing header or body, which it may keep. It returns an error that is
-	// [ErrMalformed] or [ErrSignature], whose text goes to the log and must hold
-	// nothing of the body or the key, or the message; or both the message and an
-	// error that is [ErrUnconfirmed], for what is authentic but must not be
-	// handled. An empty body comes here, too.
+	// changing header or body, which it may keep. An empty body comes here, too.
+	//
+	// It returns the message, or an error that is [ErrSignature] or [ErrMalformed],
+	// for which any other is taken; or both the message and an error that is
+	// [ErrUnconfirmed], for what is authentic but must not be handled. The text of an
+	// error goes to the log: it must hold nothing of the body or the key.
 	Open(header http.Header, body []byte) (Message, error)
 
 	// Answer is the response to an outcome, asked for once, by [NewGateway]: a
@@ -42,7 +43,8 @@ type Gateway interface {
 type Message struct {
 	// Value is what the handler gets, see [Value]: a [*Notification] for Midtrans'
 	// payments. It is logged if it is an [log/slog.LogValuer], which must leave
-	// out what nobody may see, and otherwise is not.
+	// out what nobody may see, and otherwise is not. An observer may print it: if it
+	// holds a customer's data, give its type a Format and a MarshalJSON, too.
 	Value any
 
 	Event    string // what is to be handled once, see [Claim]; required, and another for every other gateway

@@ -111,11 +111,7 @@ func (picky) Accepts(status int, header http.Header, body []byte) bool {
 func newCourier(t testing.TB, g midhook.Gateway, opts ...midhook.Option) (*midhook.Middleware, *recorder) {
 	t.Helper()
 	rec := &recorder{}
-	opts = append([]midhook.Option{
-		midhook.WithObserver(rec.observe),
-		midhook.WithLogger(slog.New(slog.NewTextHandler(rec, &slog.HandlerOptions{Level: slog.LevelDebug}))),
-	}, opts...)
-	hook, err := midhook.NewGateway(g, opts...)
+	hook, err := midhook.NewGateway(g, rec.options(opts)...)
 	require.NoError(t, err)
 	return hook, rec
 }
@@ -217,7 +213,7 @@ func TestHandleValueOfAnotherType(t *testing.T) {
 		return nil
 	}), `{"ID":"7"}`)
 	assert.Equal(t, 503, w.Code)
-	assert.ErrorContains(t, rec.last().Err, "the handler takes a *midhook.Notification, which this gateway does not give")
+	assert.ErrorContains(t, rec.last().Err, "the handler takes a *midhook.Notification, but this gateway gives a *midhook_test.parcel")
 	assert.Panics(t, func() { midhook.HandleValue[*parcel](hook, nil) })
 }
 
@@ -496,6 +492,29 @@ func TestHandleMessageBesideADelivery(t *testing.T) {
 		assert.Equal(t, int64(1), runs.runs.Load())
 		assert.ErrorContains(t, hook.HandleMessage(t.Context(), msg, nil, nil), "nil handler")
 	})
+}
+
+// Rule: what was lost can be handed to the same handler that receives deliveries,
+// which then runs by the claim of the call and does not meet it.
+func TestHandleMessageTakesAReceiver(t *testing.T) {
+	hook, rec := newCourier(t, courier{})
+	inner := &counter{}
+	runs := 0
+	for name, next := range map[string]http.Handler{
+		"Handler": hook.Handler(inner),
+		"HandleValue": midhook.HandleValue(hook, func(_ context.Context, p *parcel) error {
+			runs++
+			return midhook.Permanent(errors.New("of another shop"))
+		}),
+	} {
+		msg := midhook.Message{Value: &parcel{ID: name}, Event: "courier " + name}
+		for range 2 {
+			assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{}`), next), name)
+		}
+	}
+	assert.Equal(t, int64(1), inner.runs.Load())
+	assert.Equal(t, 1, runs)
+	assert.Contains(t, rec.outcomes(), midhook.OutcomeHandledPermanent)
 }
 
 // Rule: a header reaches the gateway as it came.

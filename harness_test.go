@@ -64,15 +64,19 @@ func (r *recorder) last() midhook.Event {
 	return r.events[len(r.events)-1]
 }
 
+// options puts the recorder in front of opts.
+func (r *recorder) options(opts []midhook.Option) []midhook.Option {
+	return append([]midhook.Option{
+		midhook.WithObserver(r.observe),
+		midhook.WithLogger(slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+	}, opts...)
+}
+
 // newHook is New with a recorder for observer and log.
 func newHook(t testing.TB, opts ...midhook.Option) (*midhook.Middleware, *recorder) {
 	t.Helper()
 	rec := &recorder{}
-	opts = append([]midhook.Option{
-		midhook.WithObserver(rec.observe),
-		midhook.WithLogger(slog.New(slog.NewTextHandler(rec, &slog.HandlerOptions{Level: slog.LevelDebug}))),
-	}, opts...)
-	hook, err := midhook.New(testKey, opts...)
+	hook, err := midhook.New(testKey, rec.options(opts)...)
 	require.NoError(t, err)
 	return hook, rec
 }

@@ -107,7 +107,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("midhook: nil handler")
 	}
-	return m.serve(answering(next))
+	return &receiver{m, answering(next)}
 }
 
 // HandlerFunc is Handler for a function that returns an error: nil is answered
@@ -124,13 +124,14 @@ func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.H
 	if fn == nil {
 		panic("midhook: nil handler")
 	}
-	return m.serve(func(_ http.ResponseWriter, r *http.Request) (bool, error) {
+	return &receiver{m, func(_ http.ResponseWriter, r *http.Request) (bool, error) {
 		v, ok := Value[T](r.Context())
 		if !ok {
-			return false, fmt.Errorf("the handler takes a %v, which this gateway does not give", reflect.TypeFor[T]())
+			other, _ := Value[any](r.Context())
+			return false, fmt.Errorf("the handler takes a %v, but this gateway gives a %T", reflect.TypeFor[T](), other)
 		}
 		return false, fn(r.Context(), v)
-	})
+	}}
 }
 
 // Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
@@ -194,27 +195,31 @@ func answering(next http.Handler) handler {
 	}
 }
 
-// serve is the life of a delivery, from the socket to the handler and back.
-// Each step says how the delivery ends, or proceed.
-func (m *Middleware) serve(handle handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := m.arrive(w, r) // the budget runs from here
-		defer d.leave()
+// receiver is what a Middleware makes of a merchant's handler.
+type receiver struct {
+	*Middleware
+	handle handler
+}
 
-		outcome, err := d.receive()
-		if outcome == proceed {
-			outcome, err = d.open()
-		}
-		if outcome != proceed {
-			d.conclude(outcome, err)
-			return
-		}
-		if m.detached {
-			d.w.detach(func() { d.process(handle) })
-			return
-		}
-		d.process(handle)
-	})
+// ServeHTTP is the life of a delivery, from the socket to the handler and back.
+// Each step says how the delivery ends, or proceed.
+func (m *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d := m.arrive(w, r) // the budget runs from here
+	defer d.leave()
+
+	outcome, err := d.receive()
+	if outcome == proceed {
+		outcome, err = d.open()
+	}
+	if outcome != proceed {
+		d.conclude(outcome, err)
+		return
+	}
+	if m.detached {
+		d.w.detach(func() { d.process(m.handle) })
+		return
+	}
+	d.process(m.handle)
 }
 
 // process hands an authentic notification on, under a claim.

@@ -132,8 +132,11 @@ func (tr *gatewayTrial) forgery() {
 		if store.calls.Swap(0) > 0 {
 			tr.t.Errorf("%s: came as far as the store", name)
 		}
-		if e := tr.last(); e.Value != nil && e.Outcome != midhook.OutcomeUnconfirmed {
+		switch e := tr.last(); {
+		case e.Value != nil && e.Outcome != midhook.OutcomeUnconfirmed:
 			tr.t.Errorf("%s: told as authentic: %v", name, e)
+		case e.Outcome == midhook.OutcomeMalformed && !tr.Unsigned:
+			tr.t.Errorf("%s: told as malformed, for which nobody is alerted: return midhook.ErrSignature (%v)", name, e.Err)
 		}
 	}
 	succeed = true

@@ -397,7 +397,7 @@ func brokenGateways() map[string]broken {
 		"takes anything for an event": {
 			test:  retried(func(c *courier) { c.read = func([]byte) (*parcel, error) { return &parcel{"parcel", ""}, nil } }),
 			cases: []string{"duplicate", "garbage", "rotation"},
-			says:  []string{`"[]": answered 200 (<nil>), want a 4xx`, "garbage: the handler ran"},
+			says:  []string{`"[]": answered 200 (<nil>), want a 4xx`, "garbage: runs of the handler: "},
 		},
 		"redirects": {
 			test:  retried(answering(midhook.OutcomeDuplicate, 302, "")),
@@ -407,17 +407,17 @@ func brokenGateways() map[string]broken {
 		"one event for all": {
 			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event = "courier" })),
 			cases: []string{"duplicate", "rotation"},
-			says:  []string{"other events: the handler ran once, want 2 times"},
+			says:  []string{"other events: runs of the handler: 1, want 2"},
 		},
 		"another event each time": {
 			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event += rand.Text() })),
 			cases: []string{"duplicate", "shared-store", "at-once", "budget", "hang-up"},
-			says:  []string{"one event: the handler ran 2 times, want once", "32 runs at once", "hung up on: the handler ran 2 times, want once"},
+			says:  []string{"one event: runs of the handler: 2, want 1", "32 runs at once", "hung up on: runs of the handler: 2, want 1"},
 		},
 		"another event each minute": {
 			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event += time.Now().Format(time.Kitchen) })),
 			cases: []string{"duplicate"},
-			says:  []string{"one event: the handler ran 2 times, want once"},
+			says:  []string{"one event: runs of the handler: 2, want 1"},
 		},
 		"no event": {
 			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event = "" })),
@@ -441,7 +441,7 @@ func brokenGateways() map[string]broken {
 				return g
 			}(),
 			cases: []string{"shared-store"},
-			says:  []string{"one event on two machines: the handler ran 2 times, want once"},
+			says:  []string{"one event on two machines: runs of the handler: 2, want 1"},
 		},
 		"200 in flight": {
 			test:  retried(answering(midhook.OutcomeInFlight, 200, "OK")),
@@ -461,7 +461,7 @@ func brokenGateways() map[string]broken {
 		"200 for a failure": {
 			test:  retried(answering(midhook.OutcomeHandlerFailed, 200, "OK")),
 			cases: []string{"failure", "retries"},
-			says:  []string{"Service Unavailable: courier must come again: 200: delivered"},
+			says:  []string{"handler answers 503: courier must come again: 200: delivered"},
 		},
 		"200 for a forgery": {
 			test:  retried(answering(midhook.OutcomeForged, 200, "OK")),
@@ -515,12 +515,12 @@ func brokenGateways() map[string]broken {
 		"shows the phone in the log": {
 			test:  retried(telling(func(m *midhook.Message, p *parcel) { m.Value = &open{p.id, p.phone} })),
 			cases: allCasesBut("samples"),
-			says:  []string{"sensitive data came out", `"phone":"HERE`},
+			says:  []string{"sensitive data, by the Value's LogValue, Format or MarshalJSON, came out", `"phone":"HERE`},
 		},
 		"shows the phone when printed": {
 			test:  retried(telling(func(m *midhook.Message, p *parcel) { m.Value = &shy{p.id, p.phone} })),
 			cases: allCasesBut("samples"),
-			says:  []string{"sensitive data came out, in the log, an answer, or what was told to the observer, as printed"},
+			says:  []string{"sensitive data, by the Value's LogValue, Format or MarshalJSON, came out, in the log, an answer, or what was told to the observer, as printed"},
 		},
 		"shows the secret": {
 			test: retried(func(c *courier) {

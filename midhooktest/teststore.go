@@ -23,7 +23,13 @@ import (
 // broken.
 //
 //	func TestRedisStore(t *testing.T) {
-//		midhooktest.TestStore(t, func(t *testing.T) midhook.Store { return redisstore.New(client) })
+//		midhooktest.TestStore(t, func(t *testing.T) midhook.Store {
+//			store, err := redisstore.New(client)
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			return store
+//		})
 //	}
 //
 // newStore is called once for each subtest, by several at once, for the subtests

@@ -2,12 +2,17 @@
 // [midhook.NewGateway].
 //
 //	gateway, err := opn.New(os.Getenv("OPN_WEBHOOK_SECRET"))
+//	if err != nil {
+//		log.Fatal(err)
+//	}
 //	hook, err := midhook.NewGateway(gateway)
-//	mux.Handle("POST /opn/events", hook.Handler(http.HandlerFunc(
-//		func(w http.ResponseWriter, r *http.Request) {
-//			e, _ := opn.FromContext(r.Context())
-//			// act upon e.Key and e.Data
-//		})))
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux.Handle("POST /opn/events", midhook.HandleValue(hook,
+//		func(ctx context.Context, e *opn.Event) error {
+//			return shop.Charged(ctx, e) // by e.Key, e.Livemode and e.Decode
+//		}))
 //
 // # Events get lost
 //

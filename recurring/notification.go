@@ -79,8 +79,8 @@ type Subscription struct {
 	Schedule    Schedule        `json:"schedule"`
 	Metadata    json.RawMessage `json:"metadata"` // the merchant's own, any JSON
 
-	// TransactionIDs are the transactions of the charges so far. It is nil where
-	// the API gave no list, and in what Parse returns.
+	// TransactionIDs are the transactions of the charges so far, transaction_ids in
+	// the API's answer. It is nil where the API gave no list, and in what Parse returns.
 	TransactionIDs []string
 }
 

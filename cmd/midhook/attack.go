@@ -16,7 +16,9 @@ import (
 
 var attackManual = manual{
 	operands: "URL",
-	about: `Tries on an endpoint what a stranger could: notifications that are unsigned,
+	about: `For Midtrans' payment notifications, not for other gateways.
+
+Tries on an endpoint what a stranger could: notifications that are unsigned,
 signed with another key, tampered with, ambiguous, oversized, slow, cut short or
 of other shapes. With the endpoint's own key it starts from bodies that are
 correctly signed, so that only a careful reader of them refuses; without, it

@@ -113,8 +113,17 @@ func gatewayFlags(flags *flag.FlagSet) func() (gateway, string, error) {
 		if err != nil {
 			return g, "", err
 		}
+		if *key == "" && given(flags, "key") { // a variable that was mistyped: not another key instead
+			return g, "", errors.New("--key is empty")
+		}
 		return g, cmp.Or(*key, os.Getenv(g.variable)), nil
 	}
+}
+
+// given reports whether a flag is on the command line.
+func given(flags *flag.FlagSet, name string) (found bool) {
+	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 // checkKey refuses what cannot be the gateway's secret, without quoting it.

@@ -87,7 +87,7 @@ func TestPlay(t *testing.T) {
 		{"delivered after two failures", failingFirst(2, hooked(t)), nil, exitOK, []int{503, 503, 200},
 			[]string{": delivered, 3 attempts in ", "1\t+0s\t503\t<b>down</b> see ", "\tretry 1 of 4 follows\tin ", "\tretry 2 of 4 follows\tin ", "\t200\thandled\tdelivered\t-\n"}},
 		{"lost to a redirect", redirecting(302, "/login"), nil, exitWrong, []int{302},
-			[]string{"samples: not as expected\n1 of 1 notifications were lost\n", "\tno retry follows, lost\t-\n"}},
+			[]string{"samples: not as expected\nlost: 1 of 1\n", "\tno retry follows, lost\t-\n"}},
 		{"lost after all retries", answering(503), []string{"--seed", "7"}, exitWrong, []int{503, 503, 503, 503, 503},
 			[]string{": lost, 5 attempts in ", "no more than 4 retries, lost"}},
 		{"signed with another key", hooked(t), []string{"--key", noKey}, exitWrong, []int{403, 403, 403, 403, 403, 403},

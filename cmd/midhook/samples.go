@@ -84,7 +84,7 @@ func (p *playing) conclude(ctx context.Context, a *act, err error) {
 	}
 	var problems []string
 	if lost := count[verdictLost]; lost > 0 {
-		problems = append(problems, fmt.Sprintf("%d of %d notifications were lost", lost, len(a.Deliveries)))
+		problems = append(problems, fmt.Sprintf("lost: %d of %d", lost, len(a.Deliveries)))
 		if p.gateway.lost != "" {
 			problems = append(problems, p.gateway.lost)
 		}

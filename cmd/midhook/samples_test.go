@@ -34,26 +34,26 @@ func TestPlayAsEveryGateway(t *testing.T) {
 		{"payout", paidOut, []string{"--gateway", "payout", "--count", "2", "--prefix", "run1-"}, exitOK, 2, false, []string{
 			"samples: as expected\n", "\ncompleted run1-83hgf882: delivered, 1 attempt\n", "\ncompleted run1-83hgf882-2: delivered, 1 attempt\n"}},
 		{"opn, lost at once", serveHTTP(t, answering(500)), []string{"--gateway", "opn", "--sample", "charge.complete", "--sample", "refund.create"}, exitWrong, 2, false, []string{
-			"samples: not as expected\n2 of 2 notifications were lost\nOpn guarantees no retry; opn.Client.Reconcile",
+			"samples: not as expected\nlost: 2 of 2\nOpn guarantees no retry; opn.Client.Reconcile",
 			"\ncharge.complete evnt_test_5xuy4w91xqz7d1w9u0t: lost, 1 attempt\n", "\nrefund.create evnt_test_5xuy4w91xqz7d1w9u0u: lost, 1 attempt\n"}},
 		{"recurring", serveHTTP(t, answering(404)), []string{"--gateway", "recurring", "--sample", "charge-failed"}, exitWrong, 3, false, []string{
 			"\ncharge-failed db516f5c-4acf-4f67-ac75-bb8428b58633: lost, 3 attempts in "}},
 		{"paymongo, delivered", handled, []string{"--gateway", "paymongo"}, exitOK, 1, false, []string{
 			"\npayment.paid evt_HyQ8cTeYsQNJ5PB11VUjCY5F: delivered, 1 attempt\n", "\t200\t" + `{"outcome":"handled"}` + "\tdelivered\t-\n"}},
 		{"paymongo, without JSON", serveHTTP(t, answering(200)), []string{"--gateway", "paymongo", "--count", "2"}, exitWrong, 26, false, []string{
-			"2 of 2 notifications were lost\n", "\t200\t(empty)\t200 is no success without JSON: retry 1 of 12 follows\tin 2s\n"}},
+			"lost: 2 of 2\n", "\t200\t(empty)\t200 is no success without JSON: retry 1 of 12 follows\tin 2s\n"}},
 		{"paymongo, one after another", serveHTTP(t, answering(503)), []string{"--gateway", "paymongo", "--count", "5"}, exitWrong, 39, true, []string{
-			"3 of 5 notifications were lost\nnot sent: 2 of 5\nPayMongo disables the endpoint at +6h49m30s, after three events in a row were lost: nothing is sent until someone enables it again\n",
+			"lost: 3 of 5\nnot sent: 2 of 5\nPayMongo disables the endpoint at +6h49m30s, after three events in a row were lost: nothing is sent until someone enables it again\n",
 			"\npayment.paid evt_HyQ8cTeYsQNJ5PB11VUjCY5F-3: lost, 13 attempts in 2h16m30s\n",
 			"\npayment.paid evt_HyQ8cTeYsQNJ5PB11VUjCY5F-4: not sent\n", "\npayment.paid evt_HyQ8cTeYsQNJ5PB11VUjCY5F-5: not sent\n"}},
 		{"paymongo, three at once", serveHTTP(t, answering(503)), []string{"--gateway", "paymongo",
 			"--sample", "payment.paid", "--sample", "payment.failed", "--sample", "payment.refunded"}, exitWrong, 39, true, []string{
-			"3 of 3 notifications were lost\nPayMongo disables the endpoint at +2h16m30s, after three events in a row were lost"}},
+			"lost: 3 of 3\nPayMongo disables the endpoint at +2h16m30s, after three events in a row were lost"}},
 		{"paymongo, two are no three", serveHTTP(t, answering(503)), []string{"--gateway", "paymongo", "--count", "2"}, exitWrong, 26, false, nil},
 		{"paymongo, saved by a success", serveHTTP(t, onlyNumber(27, jsonOK)), []string{"--gateway", "paymongo", "--count", "4"}, exitWrong, 40, false, []string{
-			"3 of 4 notifications were lost\n", "CY5F-3: delivered, 1 attempt\n", "CY5F-4: lost, 13 attempts in "}},
+			"lost: 3 of 4\n", "CY5F-3: delivered, 1 attempt\n", "CY5F-4: lost, 13 attempts in "}},
 		{"midtrans never disables", serveHTTP(t, answering(302)), []string{"--count", "4"}, exitWrong, 4, false, []string{
-			"4 of 4 notifications were lost\n", "gopay settlement of " + midhooktest.Sample("gopay").OrderID + "-4: lost, 1 attempt\n"}},
+			"lost: 4 of 4\n", "gopay settlement of " + midhooktest.Sample("gopay").OrderID + "-4: lost, 1 attempt\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "page.html")

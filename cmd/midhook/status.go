@@ -22,9 +22,10 @@ import (
 
 var statusManual = manual{
 	about: `Stands in for Midtrans' status API, GET /v2/{id}/status, on a port of this
-machine, until Ctrl-C. It knows the transactions of the files and samples that
-are named, or else of all samples, by order_id and transaction_id; of several
-with one id it knows the last. Prints its URL first, then how to use it.
+machine, until Ctrl-C. It serves payments only, no subscriptions. It knows the
+transactions of the files and samples that are named, or else of all samples, by
+order_id and transaction_id; of several with one id it knows the last. Prints its
+URL first, then how to use it.
 
 It accepts the server key of --key or the environment, or else
 ` + serverKey + `.`,

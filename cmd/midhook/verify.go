@@ -18,7 +18,9 @@ import (
 
 var verifyManual = manual{
 	operands: "[FILE]",
-	about: `Tells whether the server key signed a notification, whose body is in FILE or
+	about: `For Midtrans' payment notifications, not for other gateways.
+
+Tells whether the server key signed a notification, whose body is in FILE or
 comes on stdin. If it did not, names the field that is the likely culprit, by
 trying what is known to go wrong: a reformatted amount, a trimmed order_id, an
 edited status_code, a key with white space or of the other environment, a

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -34,7 +35,10 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("Receiving Midtrans at http://%[1]s/midtrans and PayMongo at http://%[1]s/paymongo\n%[2]s", *addr, commands(*addr))
+	fmt.Printf("Receiving Midtrans at http://%[1]s/midtrans and PayMongo at http://%[1]s/paymongo\n", *addr)
+	if os.Getenv("MIDTRANS_SERVER_KEY")+os.Getenv("PAYMONGO_WEBHOOK_SECRET") == "" { // else these would be refused
+		fmt.Print(commands(*addr))
+	}
 	server := &http.Server{
 		Addr:              *addr,
 		Handler:           handler,
@@ -81,6 +85,11 @@ func routes(serverKey, webhookSecret string, ship func(order string)) (http.Hand
 		if err := e.Resource.Decode(&payment); err != nil {
 			return midhook.Permanent(err)
 		}
+		if payment.Metadata.OrderID == "" {
+			return midhook.Permanent(errors.New("a payment without an order"))
+		}
+		// A shop that is open passes over !e.Livemode, for a test payment is free, and
+		// compares e.Resource.Amount() with what the order costs.
 		ship(payment.Metadata.OrderID)
 		return nil
 	}))
