@@ -283,7 +283,7 @@ func TestRedact(t *testing.T) {
 		digest:                                      "[signature]",
 		strings.ToUpper(digest):                     "[signature]",
 		"order 0123456789":                          "order 0123456789",
-		"IRIS-330198f0-e49d, whsk_abc":              "[key], [key]",
+		"IRIS-merchant-test, whsk_abc":              "[key], [key]",
 		"skey_test_1 sk_live_1":                     "[key] [key]",
 		"IRIS-SIGNATURE, task_id":                   "IRIS-SIGNATURE, task_id",
 		`"token" : "481111-1114", "token_type":"x"`: `"token" : "[token]", "token_type":"x"`,
