@@ -180,6 +180,9 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 	if m.midtrans == nil || m.midtrans.status == nil {
 		return errors.New("midhook: Reconcile needs WithStatusCheck")
 	}
+	if next == nil {
+		return errNoHandler
+	}
 	n, err := m.midtrans.status.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("midhook: reconcile: %w", err)
@@ -189,6 +192,8 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 	}
 	return m.HandleMessage(ctx, n.Message(""), n.Raw(), next)
 }
+
+var errNoHandler = errors.New("midhook: nil handler")
 
 // HandleMessage hands an event that was not delivered to next as if it had been:
 // the same pipeline from the claim on, so that next runs once, whether a delivery
@@ -204,7 +209,7 @@ func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler
 // nowhere, but decides as in [Middleware.Handler].
 func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte, next http.Handler) error {
 	if next == nil {
-		return errors.New("midhook: nil handler")
+		return errNoHandler
 	}
 	if msg.Event == "" {
 		return fmt.Errorf("midhook: %w", errNoEvent)

@@ -180,7 +180,11 @@ func (p *parser) object(visit func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		member, _ := unquote(name, p.lax) // what is no Unicode names no field
+		member, ok := unquote(name, p.lax)
+		if !ok { // it names no field, but is found with replacement characters
+			b, _ := jsontext.AppendUnquote(nil, name)
+			member = string(b)
+		}
 		if err := visit(member); err != nil {
 			return err
 		}

@@ -79,6 +79,40 @@ func TestDecodeTellsMembers(t *testing.T) {
 	assert.Equal(t, []string{"id", "unknown", "inner"}, names)
 }
 
+// Rule: text that is not Unicode costs nothing but its own field, which is found as
+// it came.
+func TestTextThatIsNotUnicode(t *testing.T) {
+	for _, broken := range []string{"\"a\xff\"", `"a\ud83d"`, "\"\\u0061\xed\xa0\x80\""} {
+		body := `{"live":true,"items":[{"name":"x"}],"id":` + broken + `,"inner":{"name":` + broken + `,"at":7},` + broken + `:1}`
+		o, err := decode(body)
+		require.NoError(t, err, broken)
+		assert.Equal(t, outer{Live: true, Items: []inner{{Name: "x"}}, Inner: inner{At: 7}}, o)
+		for _, path := range [][]string{{"id"}, {"inner", "name"}} {
+			extra, ok := table.Extra(body, path...)
+			assert.True(t, ok)
+			assert.Equal(t, broken, string(extra))
+		}
+		var names map[string]any
+		require.NoError(t, json.Unmarshal([]byte(body), &names))
+		for name := range names {
+			if strings.Contains(name, "\ufffd") {
+				extra, ok := table.Extra(body, name)
+				assert.True(t, ok, "%q", name)
+				assert.Equal(t, "1", string(extra))
+			}
+		}
+		_, ok := object.Text([]byte(broken))
+		assert.False(t, ok)
+	}
+	text, ok := object.Text([]byte(`"a\ud83d\ude00"`))
+	assert.True(t, ok)
+	assert.Equal(t, "a😀", text)
+	for _, none := range []string{"", "7", "null", "{}"} {
+		_, ok := object.Text([]byte(none))
+		assert.False(t, ok, none)
+	}
+}
+
 func TestExtra(t *testing.T) {
 	const body = `{"id":"x","new": {"a":1} ,"live":"yes","inner":{"name":"n","more":[ 1 ],"at":"soon"},"items":[7]}`
 	for _, test := range []struct {
@@ -119,7 +153,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var other map[string]any
 		require.NoError(t, json.Unmarshal([]byte(body), &other))
-		if id, ok := other["id"].(string); ok {
+		if id, ok := other["id"].(string); ok && !strings.Contains(id, "\ufffd") {
 			assert.Equal(t, id, o.ID)
 		}
 		table.Extra(body, "inner", "any")
