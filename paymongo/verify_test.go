@@ -185,6 +185,9 @@ func FuzzVerify(f *testing.F) {
 		require.NoError(t, err)
 		body := fmt.Appendf(nil, `{"data":{"id":%s,"attributes":{"type":"x","livemode":%t}}}`, quoted, livemode)
 		secret, wrong := "whsk_"+key, "whsk_"+other
+		if secret != wrong && strings.TrimRight(secret, "\x00") == strings.TrimRight(wrong, "\x00") {
+			t.Skip("to HMAC, which fills up a key with zeros, they are one secret")
+		}
 		_, err = paymongo.New(secret)
 		usable := err == nil
 		time := fmt.Sprint(seconds)
