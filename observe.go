@@ -173,22 +173,19 @@ func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 // summary is what may be shown of a notification anywhere.
 func (n *Notification) summary() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 12)
-	for _, f := range [...]struct{ name, value string }{
-		{"order_id", n.OrderID},
-		{"transaction_id", n.TransactionID},
-		{"account_id", n.AccountID},
-		{"account_status", n.AccountStatus},
-		{"transaction_status", string(n.TransactionStatus)},
-		{"fraud_status", string(n.FraudStatus)},
-		{"status_code", n.StatusCode},
-		{"payment_type", n.PaymentType},
-		{"gross_amount", n.GrossAmount},
-		{"currency", n.Currency},
-		{"refund_amount", n.RefundAmount},
-	} {
-		attrs = redact.Attrs(attrs, f.name, f.value)
-	}
-	return attrs
+	return redact.Attrs(attrs,
+		"order_id", n.OrderID,
+		"transaction_id", n.TransactionID,
+		"account_id", n.AccountID,
+		"account_status", n.AccountStatus,
+		"transaction_status", string(n.TransactionStatus),
+		"fraud_status", string(n.FraudStatus),
+		"status_code", n.StatusCode,
+		"payment_type", n.PaymentType,
+		"gross_amount", n.GrossAmount,
+		"currency", n.Currency,
+		"refund_amount", n.RefundAmount,
+	)
 }
 
 // LogValue shows ids, statuses and amount, nothing sensitive.

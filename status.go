@@ -1,11 +1,11 @@
 package midhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"golang.org/x/time/rate"
 
@@ -34,12 +34,7 @@ var (
 // [NewStatusClient] and safe for concurrent use.
 type StatusClient struct{ api api.Client }
 
-const (
-	productionURL = "https://api.midtrans.com"
-	sandboxURL    = "https://api.sandbox.midtrans.com"
-
-	maxStatusBytes = 256 << 10
-)
+const maxStatusBytes = 256 << 10
 
 // Format says where the client asks, not with which key.
 func (c StatusClient) Format(f fmt.State, _ rune) {
@@ -59,13 +54,8 @@ func NewStatusClient(serverKey string, opts ...StatusOption) (*StatusClient, err
 		errs = append(errs, fmt.Errorf("server key: %w", err))
 	}
 	errs = append(errs, option.Apply(c, opts))
-	switch {
-	case c.api.Base != "":
-	case strings.HasPrefix(serverKey, "SB-"):
-		c.api.Base = sandboxURL
-	case strings.HasPrefix(serverKey, "Mid-server-"):
-		c.api.Base = productionURL
-	default:
+	c.api.Base = cmp.Or(c.api.Base, api.MidtransBase(serverKey))
+	if c.api.Base == "" {
 		errs = append(errs, errors.New("server key: its prefix tells neither sandbox nor production, a base URL is required"))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -212,16 +212,13 @@ func (e *Event) summary() []slog.Attr {
 	if strings.HasPrefix(c.ID, "tokn_") || c.Object == "token" {
 		c.ID = "" // with a card's token its holder can be charged
 	}
-	for _, f := range [...]struct{ name, value string }{
-		{"data_object", c.Object},
-		{"data_id", c.ID},
-		{"status", c.Status},
-		{"amount", c.Amount},
-		{"currency", c.Currency},
-	} {
-		attrs = redact.Attrs(attrs, f.name, f.value)
-	}
-	return attrs
+	return redact.Attrs(attrs,
+		"data_object", c.Object,
+		"data_id", c.ID,
+		"status", c.Status,
+		"amount", c.Amount,
+		"currency", c.Currency,
+	)
 }
 
 // LogValue shows ids, key, status and amount, nothing sensitive.

@@ -73,9 +73,7 @@ func New(webhookSecret string, opts ...Option) (*Gateway, error) {
 	if err := errors.Join(own(g), option.Apply(g, opts)); err != nil {
 		return nil, fmt.Errorf("opn: %w", err)
 	}
-	for i := range g.secrets {
-		g.secrets[i].Value, _ = decodeSecret(g.secrets[i].Value) // it was checked
-	}
+	g.secrets = decoded(g.secrets)
 	return g, nil
 }
 

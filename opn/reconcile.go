@@ -110,7 +110,8 @@ const maxErrors = 10
 // event to next as if it had been delivered: once, whether a delivery comes before,
 // after or at the same time. hook is the middleware that receives the deliveries,
 // or another one with the same store, and next the merchant's own handler, or what
-// hook's Handler or HandleValue made of it. next's request has the event's [Event.Raw] for a body.
+// hook's Handler or HandleValue made of it. next's request has the event's
+// [Event.Raw] for a body.
 //
 // Opn does not guarantee to deliver an event again, so run this every few minutes
 // (in one process will do), with a from one hour before the start of the last run

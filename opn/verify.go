@@ -42,12 +42,7 @@ const (
 // verify. The timestamp, in Unix seconds, must be within [DefaultTolerance] of now,
 // the limits included.
 func Verify(body []byte, signature, timestamp string, now time.Time, secrets ...string) error {
-	var keys secret.List
-	for _, s := range secrets {
-		if key, err := decodeSecret(s); err == nil {
-			keys = append(keys, struct{ Label, Value string }{Value: key})
-		}
-	}
+	keys := decoded(secret.Usable(secrets, checkSecret))
 	_, err := verify(body, signature, timestamp, now, DefaultTolerance, keys)
 	return err
 }
@@ -131,6 +126,14 @@ func (s *signatures) by(key, timestamp string, body []byte) bool {
 func checkSecret(s string) error {
 	_, err := decodeSecret(s)
 	return err
+}
+
+// decoded replaces secrets, which were checked, by what they are the base64 of.
+func decoded(secrets secret.List) secret.List {
+	for i := range secrets {
+		secrets[i].Value, _ = decodeSecret(secrets[i].Value)
+	}
+	return secrets
 }
 
 // decodeSecret returns the key that a webhook secret is the base64 of. To sign

@@ -9,8 +9,7 @@ import (
 
 // summary is what may be shown of an event anywhere.
 func (e Event) summary() []slog.Attr {
-	attrs := redact.Attrs(nil, "id", e.ID)
-	attrs = redact.Attrs(attrs, "type", string(e.Type))
+	attrs := redact.Attrs(nil, "id", e.ID, "type", string(e.Type))
 	attrs = append(attrs, slog.Bool("livemode", e.Livemode))
 	return append(attrs, e.Resource.summary("resource_")...)
 }
@@ -18,9 +17,7 @@ func (e Event) summary() []slog.Attr {
 // summary is what may be shown of a resource anywhere.
 func (r Resource) summary(prefix string) []slog.Attr {
 	facts := r.facts()
-	attrs := redact.Attrs(nil, prefix+"id", r.ID)
-	attrs = redact.Attrs(attrs, prefix+"type", r.Type)
-	attrs = redact.Attrs(attrs, "status", facts.Status)
+	attrs := redact.Attrs(nil, prefix+"id", r.ID, prefix+"type", r.Type, "status", facts.Status)
 	if centavos, ok := facts.amount(); ok {
 		attrs = append(attrs, slog.Int64("amount", centavos))
 	}

@@ -42,13 +42,7 @@ func Verify(body []byte, signatureHeader string, secrets ...string) error {
 	if err != nil {
 		return err
 	}
-	var usable secret.List
-	for _, value := range secrets {
-		if checkSecret(value) == nil {
-			usable = append(usable, struct{ Label, Value string }{Value: value})
-		}
-	}
-	_, _, err = s.open(body, usable)
+	_, _, err = s.open(body, secret.Usable(secrets, checkSecret))
 	return err
 }
 

@@ -10,18 +10,15 @@ import (
 // summary is what may be shown of a notification anywhere.
 func (n *Notification) summary() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 8)
-	for _, f := range [...]struct{ name, value string }{
-		{"reference_no", n.ReferenceNo},
-		{"transaction_id", n.TransactionID},
-		{"order_id", n.OrderID},
-		{"status", string(n.Status)},
-		{"amount", n.Amount},
-		{"gross_amount", n.GrossAmount},
-		{"updated_at", n.UpdatedAt},
-	} {
-		attrs = redact.Attrs(attrs, f.name, f.value)
-	}
-	return attrs
+	return redact.Attrs(attrs,
+		"reference_no", n.ReferenceNo,
+		"transaction_id", n.TransactionID,
+		"order_id", n.OrderID,
+		"status", string(n.Status),
+		"amount", n.Amount,
+		"gross_amount", n.GrossAmount,
+		"updated_at", n.UpdatedAt,
+	)
 }
 
 // LogValue shows ids, status, amount and the time of the status, nothing sensitive.

@@ -21,11 +21,8 @@ import (
 // (Midtrans, "Validating Payout Notification") It is no HMAC, and nothing limits
 // it in time: a request that verified once verifies for as long as the key lives.
 func Verify(body []byte, signature string, merchantKeys ...string) error {
-	signed, matched := signedBy(body, signature), false
-	for _, key := range merchantKeys {
-		matched = checkMerchantKey(key) == nil && signed(key) || matched
-	}
-	if !matched {
+	keys := secret.Usable(merchantKeys, checkMerchantKey)
+	if _, ok := keys.Match(signedBy(body, signature)); !ok {
 		return midhook.ErrSignature
 	}
 	return nil

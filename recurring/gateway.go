@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
@@ -43,6 +42,15 @@ type asker struct {
 	transactions  *midhook.StatusClient
 }
 
+func newAsker(base, key string, client *http.Client, limiter *rate.Limiter) (asker, error) {
+	transactions, err := midhook.NewStatusClient(key,
+		midhook.WithBaseURL(base), midhook.WithHTTPClient(client), midhook.WithRate(limiter))
+	return asker{
+		subscriptions: api.Client{Base: base, Key: key, HTTP: client, Limiter: limiter, MaxBytes: maxAnswerBytes},
+		transactions:  transactions,
+	}, err
+}
+
 // asker is the way for a body.
 func (a *account) asker(signed bool) *asker {
 	if signed {
@@ -51,12 +59,7 @@ func (a *account) asker(signed bool) *asker {
 	return &a.unsigned
 }
 
-const (
-	productionURL = "https://api.midtrans.com"
-	sandboxURL    = "https://api.sandbox.midtrans.com"
-
-	maxAnswerBytes = 1 << 20 // some 20,000 transactions
-)
+const maxAnswerBytes = 1 << 20 // some 20,000 transactions
 
 // New returns the gateway for the server key from Midtrans' dashboard:
 // SB-Mid-server-… asks the sandbox, Mid-server-… production, and a key that tells
@@ -66,10 +69,9 @@ const (
 // may cost: limit a second, and burst at once. Anyone can send those, so there is
 // no way to do without: limit must be positive and not [rate.Inf]. Bodies whose
 // signature matches may cost as many again, so that a flood of the others does not
-// hold them up. A creation and a
-// failed charge cost one call, a charge two; what would wait for longer than the
-// response budget is answered 503. A call whose connection breaks before an answer
-// is made once more and counted once. Midtrans publishes no limit of its own: allow
+// hold them up. A creation and a failed charge cost one call, a charge two; what
+// would wait for longer than the response budget is answered 503. A call whose
+// connection breaks before an answer is made once more and counted once. Midtrans publishes no limit of its own: allow
 // for the charges that fall due in one second, and no more than your API access can
 // spare.
 //
@@ -95,13 +97,11 @@ func New(serverKey string, limit rate.Limit, burst int, opts ...Option) (*Gatewa
 	pool.Init()
 	for _, key := range s.keys {
 		a := &account{label: key.Label}
-		for way, limiter := range map[*asker]*rate.Limiter{&a.signed: signed, &a.unsigned: unsigned} {
-			way.subscriptions = api.Client{Base: base, Key: key.Value, HTTP: pool.HTTP, Limiter: limiter, MaxBytes: maxAnswerBytes}
-			way.transactions, err = midhook.NewStatusClient(key.Value,
-				midhook.WithBaseURL(base), midhook.WithHTTPClient(pool.HTTP), midhook.WithRate(limiter))
-			if err != nil {
-				return nil, fmt.Errorf("recurring: %w", err)
-			}
+		var err1, err2 error
+		a.signed, err1 = newAsker(base, key.Value, pool.HTTP, signed)
+		a.unsigned, err2 = newAsker(base, key.Value, pool.HTTP, unsigned)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("recurring: %w", err)
 		}
 		g.accounts = append(g.accounts, a)
 	}
@@ -113,7 +113,7 @@ func (s *settings) baseURL() (string, error) {
 	base := s.base
 	var errs []error
 	for i, key := range s.keys {
-		own := environment(key.Value)
+		own := api.MidtransBase(key.Value)
 		switch {
 		case s.base != "" || secret.Check(secret.MidtransServer, key.Value) != nil:
 		case own == "":
@@ -125,16 +125,6 @@ func (s *settings) baseURL() (string, error) {
 		}
 	}
 	return base, errors.Join(errs...)
-}
-
-func environment(serverKey string) string {
-	switch {
-	case strings.HasPrefix(serverKey, "SB-"):
-		return sandboxURL
-	case strings.HasPrefix(serverKey, "Mid-server-"):
-		return productionURL
-	}
-	return ""
 }
 
 // Format says where the gateway asks, not with which key.

@@ -10,11 +10,13 @@ import (
 
 // summary is what may be shown of a subscription anywhere.
 func (s Subscription) summary() []slog.Attr {
-	attrs := redact.Attrs(nil, "subscription_id", s.ID)
-	attrs = redact.Attrs(attrs, "subscription_status", s.Status)
-	attrs = redact.Attrs(attrs, "amount", s.Amount)
-	attrs = redact.Attrs(attrs, "currency", s.Currency)
-	attrs = redact.Attrs(attrs, "payment_type", s.PaymentType)
+	attrs := redact.Attrs(nil,
+		"subscription_id", s.ID,
+		"subscription_status", s.Status,
+		"amount", s.Amount,
+		"currency", s.Currency,
+		"payment_type", s.PaymentType,
+	)
 	if s.Schedule.CurrentInterval != 0 {
 		attrs = append(attrs, slog.Int64("current_interval", s.Schedule.CurrentInterval))
 	}
@@ -34,18 +36,15 @@ func (n *Notification) summary() []slog.Attr {
 	if t == nil {
 		return attrs
 	}
-	for _, f := range [...]struct{ name, value string }{
-		{"order_id", t.OrderID},
-		{"transaction_id", t.TransactionID},
-		{"transaction_status", string(t.TransactionStatus)},
-		{"fraud_status", string(t.FraudStatus)},
-		{"status_code", t.StatusCode},
-		{"gross_amount", t.GrossAmount},
-		{"refund_amount", t.RefundAmount},
-	} {
-		attrs = redact.Attrs(attrs, f.name, f.value)
-	}
-	return attrs
+	return redact.Attrs(attrs,
+		"order_id", t.OrderID,
+		"transaction_id", t.TransactionID,
+		"transaction_status", string(t.TransactionStatus),
+		"fraud_status", string(t.FraudStatus),
+		"status_code", t.StatusCode,
+		"gross_amount", t.GrossAmount,
+		"refund_amount", t.RefundAmount,
+	)
 }
 
 // LogValue shows ids, statuses and amounts, nothing sensitive.

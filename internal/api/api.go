@@ -129,6 +129,18 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
+// MidtransBase is the base URL of Midtrans' API in the environment that a server key
+// belongs to, "" if its prefix does not tell.
+func MidtransBase(serverKey string) string {
+	switch {
+	case strings.HasPrefix(serverKey, "SB-"):
+		return "https://api.sandbox.midtrans.com"
+	case strings.HasPrefix(serverKey, "Mid-server-"):
+		return "https://api.midtrans.com"
+	}
+	return ""
+}
+
 // EscapeID makes one path segment of an id: order ids contain / and #, and a
 // segment of dots would lead elsewhere.
 func EscapeID(id string) string {

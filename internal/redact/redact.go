@@ -8,12 +8,14 @@ import (
 	"log/slog"
 )
 
-// Attrs appends a text to attrs, unless it is empty.
-func Attrs(attrs []slog.Attr, name, text string) []slog.Attr {
-	if text == "" {
-		return attrs
+// Attrs appends texts to attrs, each after its name, but for those that are empty.
+func Attrs(attrs []slog.Attr, namesAndTexts ...string) []slog.Attr {
+	for i := 0; i < len(namesAndTexts); i += 2 {
+		if name, text := namesAndTexts[i], namesAndTexts[i+1]; text != "" {
+			attrs = append(attrs, slog.String(name, text))
+		}
 	}
-	return append(attrs, slog.String(name, text))
+	return attrs
 }
 
 // Format prints attrs for a fmt.Formatter, quoted.

@@ -89,7 +89,10 @@ func Check(want Kind, secret string) error {
 }
 
 // List is the accepted secrets of a gateway, in their order.
-type List []struct{ Label, Value string }
+type List []Secret
+
+// Secret is one of them, and the name it goes by.
+type Secret struct{ Label, Value string }
 
 // DefaultLabel is that of a constructor's own secret.
 const DefaultLabel = "default"
@@ -112,8 +115,18 @@ func (l *List) Add(what, label, value string, check func(string) error) error {
 	if err := check(value); err != nil {
 		errs = append(errs, fmt.Errorf("%s %q: %w", what, label, err))
 	}
-	*l = append(*l, struct{ Label, Value string }{label, value})
+	*l = append(*l, Secret{label, value})
 	return errors.Join(errs...)
+}
+
+// Usable returns those of values that check accepts, without labels.
+func Usable(values []string, check func(string) error) (l List) {
+	for _, value := range values {
+		if check(value) == nil {
+			l = append(l, Secret{Value: value})
+		}
+	}
+	return l
 }
 
 // Match returns the label of the first secret that matches. It tries every one,
