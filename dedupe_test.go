@@ -18,7 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/midhooktest"
 )
 
 const (
@@ -661,16 +660,4 @@ func TestLRUStoreForEver(t *testing.T) {
 		s.acquire(midhook.Done, storeClaim("b", "E", 40))
 		s.acquire(midhook.Superseded, storeClaim("b", "F", 10))
 	})
-}
-
-// The order in which a body lists its refunds is no other event, even where only
-// the bank's confirmation tells them apart.
-func TestRefundOrderIsNoEvent(t *testing.T) {
-	one := `{"refund_amount":"1.00","bank_confirmed_at":"2026-01-01 00:00:00"}`
-	two := `{"refund_amount":"1.00"}`
-	key := func(refunds string) string {
-		return midhooktest.Sample("refund", midhooktest.Field("refunds", rawJSON(refunds))).IdempotencyKey()
-	}
-	assert.Equal(t, key("["+one+","+two+"]"), key("["+two+","+one+"]"))
-	assert.NotEqual(t, key("["+one+","+two+"]"), key("["+one+","+one+"]"))
 }

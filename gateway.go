@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"strings"
-
-	"github.com/midhook/midhook/internal/secret"
 )
 
 // ErrUnconfirmed marks an authentic notification that claims more than was
@@ -113,53 +110,4 @@ func checkAnswer(o Outcome, status int) error {
 		return fmt.Errorf("its answer to %s is %d: a 2xx is required", o, status)
 	}
 	return nil
-}
-
-// PlainAnswer is what Midtrans is answered: the statuses of its own retry engine,
-// where 503 asks for a retry, and one plain line. Most senders understand it.
-//
-// Midtrans takes a 2xx as the end, comes twice again after 400 and 404, once after
-// 500, four times after 503 and five times after anything else, but never after
-// 301, 302 and 303; first after two minutes at the most, for the last time within
-// six hours. (Midtrans, "Best Practices to Handle Notification")
-func PlainAnswer(o Outcome) (status int, contentType, body string) {
-	status, line := o.plain()
-	return status, "text/plain; charset=utf-8", line + "\n"
-}
-
-// midtrans is the gateway of Midtrans' payment and Pay Account notifications.
-type midtrans struct{ keys secret.List }
-
-// testOrder begins the order_id of the notification that Midtrans' dashboard
-// sends on demand.
-const testOrder = "payment_notif_test_"
-
-func (g midtrans) Open(_ http.Header, body []byte) (Message, error) {
-	n, err := Parse(body)
-	if err != nil {
-		return Message{}, err
-	}
-	label, ok := g.keys.Match(n.signedBy)
-	switch {
-	case !ok:
-		return Message{}, ErrSignature
-	case n.overclaims():
-		return n.Message(label), ErrUnconfirmed
-	}
-	return n.Message(label), nil
-}
-
-func (midtrans) Answer(o Outcome) (status int, contentType, body string) { return PlainAnswer(o) }
-
-// Message is what the pipeline is to know of n, for a [Gateway] of one's own whose
-// bodies are Midtrans' notifications. It does not verify n.
-func (n *Notification) Message(keyLabel string) Message {
-	return Message{
-		Value:    n,
-		Event:    n.IdempotencyKey(),
-		Subject:  n.subject(),
-		Stage:    n.stage(),
-		KeyLabel: keyLabel,
-		Test:     strings.HasPrefix(n.OrderID, testOrder),
-	}
 }

@@ -204,19 +204,6 @@ func TestGatewayValueThatCannotHide(t *testing.T) {
 	assert.Contains(t, all, "midhook_test.bare")
 }
 
-// Rule: a handler of another gateway's notifications is a mistake that loses
-// nothing.
-func TestHandleValueOfAnotherType(t *testing.T) {
-	hook, rec := newCourier(t, courier{})
-	w := hand(hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
-		t.Error("there is no notification to hand on")
-		return nil
-	}), `{"ID":"7"}`)
-	assert.Equal(t, 503, w.Code)
-	assert.ErrorContains(t, rec.last().Err, "the handler takes a *midhook.Notification, but this gateway gives a *midhook_test.parcel")
-	assert.Panics(t, func() { midhook.HandleValue[*parcel](hook, nil) })
-}
-
 // Rule: nothing runs unclaimed, also when a gateway does not name the event.
 func TestGatewayWithoutEvent(t *testing.T) {
 	hook, rec := newCourier(t, courier{message: func(p *parcel) (midhook.Message, error) {
@@ -467,56 +454,6 @@ func TestRetrierMeetsItsOwnClaim(t *testing.T) {
 	})
 }
 
-// Rule: what the API was asked for and what is delivered at the same time run the
-// handler once.
-func TestHandleMessageBesideADelivery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hook, _ := newCourier(t, courier{})
-		runs := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body)
-			assert.JSONEq(t, `{"ID":"7"}`, string(body))
-			_, ok := midhook.Value[*parcel](r.Context())
-			assert.True(t, ok)
-			time.Sleep(time.Second)
-		}}
-		msg := midhook.Message{Value: &parcel{ID: "7"}, Event: "courier 7"}
-		delivered := make(chan int)
-		go func() { delivered <- hand(hook.Handler(runs), `{"ID":"7"}`).Code }()
-		synctest.Wait()
-		err := hook.HandleMessage(t.Context(), msg, []byte(`{"ID":"7"}`), runs)
-		failed, ok := errors.AsType[*midhook.OutcomeError](err)
-		require.True(t, ok, "%v", err)
-		assert.Equal(t, midhook.OutcomeInFlight, failed.Outcome)
-		assert.Equal(t, 200, <-delivered)
-		assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{"ID":"7"}`), runs))
-		assert.Equal(t, int64(1), runs.runs.Load())
-		assert.ErrorContains(t, hook.HandleMessage(t.Context(), msg, nil, nil), "nil handler")
-	})
-}
-
-// Rule: what was lost can be handed to the same handler that receives deliveries,
-// which then runs by the claim of the call and does not meet it.
-func TestHandleMessageTakesAReceiver(t *testing.T) {
-	hook, rec := newCourier(t, courier{})
-	inner := &counter{}
-	runs := 0
-	for name, next := range map[string]http.Handler{
-		"Handler": hook.Handler(inner),
-		"HandleValue": midhook.HandleValue(hook, func(_ context.Context, p *parcel) error {
-			runs++
-			return midhook.Permanent(errors.New("of another shop"))
-		}),
-	} {
-		msg := midhook.Message{Value: &parcel{ID: name}, Event: "courier " + name}
-		for range 2 {
-			assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{}`), next), name)
-		}
-	}
-	assert.Equal(t, int64(1), inner.runs.Load())
-	assert.Equal(t, 1, runs)
-	assert.Contains(t, rec.outcomes(), midhook.OutcomeHandledPermanent)
-}
-
 // Rule: a header reaches the gateway as it came.
 func TestGatewayReadsTheHeader(t *testing.T) {
 	mac := hmac.New(sha256.New, []byte("courier-test"))
@@ -542,23 +479,6 @@ func (h headed) Open(header http.Header, body []byte) (midhook.Message, error) {
 		return midhook.Message{}, midhook.ErrSignature
 	}
 	return h.courier.Open(header, body)
-}
-
-// Rule: a nil error is a success, however late: only a handler that writes for
-// itself can have given up without a word.
-func TestHandlerFuncPastTheGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hook, rec := newHook(t, midhook.WithGrace(0))
-		h := hook.HandlerFunc(func(ctx context.Context, _ *midhook.Notification) error {
-			time.Sleep(20 * time.Second)
-			assert.ErrorIs(t, context.Cause(ctx), midhook.ErrGraceExceeded)
-			return nil
-		})
-		body := string(notify("gopay"))
-		hand(h, body)
-		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateHandled}, rec.outcomes())
-		assert.Equal(t, "already handled\n", hand(h, body).Body.String())
-	})
 }
 
 // Rule: a gateway that panics is told of, and the panic goes on up the stack.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
@@ -108,91 +106,6 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 		panic("midhook: nil handler")
 	}
 	return &receiver{m, answering(next)}
-}
-
-// HandlerFunc is Handler for a function that returns an error: nil is answered
-// 200, a [Permanent] error 200 too, any other error 503, of which Midtrans
-// retries four. The error is in the log and in [Event].Err, not in the answer.
-func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) http.Handler {
-	return HandleValue(m, fn)
-}
-
-// HandleValue is [Middleware.HandlerFunc] for a function that takes the
-// notifications of another sender: T is the type of [Message].Value, such as
-// *paymongo.Event. A T that is another type fails every delivery.
-func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.Handler {
-	if fn == nil {
-		panic("midhook: nil handler")
-	}
-	return &receiver{m, func(_ http.ResponseWriter, r *http.Request) (bool, error) {
-		v, ok := Value[T](r.Context())
-		if !ok {
-			other, _ := Value[any](r.Context())
-			return false, fmt.Errorf("the handler takes a %v, but this gateway gives a %T", reflect.TypeFor[T](), other)
-		}
-		return false, fn(r.Context(), v)
-	}}
-}
-
-// Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
-// The notification is answered 200 and counts as handled; err is reported.
-// Permanent(nil) is nil.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &permanentError{err}
-}
-
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return "permanent: " + e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }
-
-// contextKey is the type of the key under which a handler's context carries its
-// delivery.
-type contextKey struct{ name string }
-
-func (k *contextKey) String() string { return "midhook " + k.name }
-
-var deliveryKey = &contextKey{"delivery"}
-
-// FromContext returns the notification that a handler under [Middleware] is to
-// handle. It is shared with the observer and the log: do not change it.
-func FromContext(ctx context.Context) (*Notification, bool) { return Value[*Notification](ctx) }
-
-// Value is [FromContext] for any sender: it returns the [Message].Value that a
-// handler is to handle, if that is a T.
-func Value[T any](ctx context.Context) (value T, ok bool) {
-	if d, found := ctx.Value(deliveryKey).(*delivery); found {
-		value, ok = d.message.Load().Value.(T)
-	}
-	return value, ok
-}
-
-// ClaimsFromContext returns the claims under which a handler runs: one, or two
-// where [WithStatusCheck] has confirmed another event than was notified. It is for
-// a [Store] that can finish them in the transaction that has the handler's
-// effects. It returns nil outside of a running handler.
-func ClaimsFromContext(ctx context.Context) []Claim {
-	d, ok := ctx.Value(deliveryKey).(*delivery)
-	if !ok {
-		return nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.claims)
-}
-
-// handler is a merchant's handler, and reports whether it gives an answer of its
-// own. An error is a failure.
-type handler func(http.ResponseWriter, *http.Request) (answers bool, err error)
-
-func answering(next http.Handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) (bool, error) {
-		next.ServeHTTP(w, r)
-		return true, nil
-	}
 }
 
 // receiver is what a Middleware makes of a merchant's handler.

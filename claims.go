@@ -166,3 +166,17 @@ func (d *delivery) finish(ctx context.Context, claim Claim) error {
 	}
 	return err
 }
+
+// ClaimsFromContext returns the claims under which a handler runs: one, or two
+// where [WithStatusCheck] has confirmed another event than was notified. It is for
+// a [Store] that can finish them in the transaction that has the handler's
+// effects. It returns nil outside of a running handler.
+func ClaimsFromContext(ctx context.Context) []Claim {
+	d, ok := ctx.Value(deliveryKey).(*delivery)
+	if !ok {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.claims)
+}

@@ -1,0 +1,372 @@
+package midhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// 64 at once and 20 after them: one run, and the last answer is 200.
+func TestOneRunPerEvent(t *testing.T) {
+	for _, opts := range [][]midhook.Option{nil, {midhook.WithDetachedHandler()}} {
+		hook, rec := newHook(t, opts...)
+		next := &counter{do: func(http.ResponseWriter, *http.Request) { runtime.Gosched() }}
+		url, client := serve(t, hook.Handler(next))
+		body := notify("gopay")
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				req, _ := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+				res, err := client.Do(req)
+				if assert.NoError(t, err) {
+					assert.Contains(t, []int{200, 503}, res.StatusCode)
+					res.Body.Close()
+				}
+			})
+		}
+		wg.Wait()
+		var last response
+		for range 20 {
+			last = post(t, client, url, body)
+		}
+		assert.Equal(t, int64(1), next.runs.Load())
+		assert.Equal(t, 200, last.StatusCode)
+		assert.Len(t, rec.outcomes(), 84, "one event for each delivery")
+	}
+}
+
+// While the first is in flight, the others get 503 at once: they don't wait.
+func TestInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		next := &counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) }}
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+		go post(t, client, bubbleURL, notify("gopay"))
+		synctest.Wait()
+		start := time.Now()
+		res := post(t, client, bubbleURL, notify("gopay"))
+		assert.Equal(t, 503, res.StatusCode)
+		assert.Equal(t, "already being handled\n", res.body)
+		assert.Equal(t, "30", res.Header.Get("Retry-After"))
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, int64(1), next.runs.Load())
+	})
+}
+
+// What reaches the handler in the life of a transaction, and what does not.
+func TestOrderOfEvents(t *testing.T) {
+	tx := midhooktest.Transaction
+	status := midhooktest.Status
+	refund := func(entries string, top ...midhooktest.Tweak) []midhooktest.Tweak {
+		return append(top, midhooktest.Field("refunds", rawJSON(entries)))
+	}
+	type step struct {
+		body []byte
+		ran  bool
+	}
+	card := func(tweaks ...midhooktest.Tweak) []byte { return notify("credit-card", tweaks...) }
+	settled := card(status("200", "settlement"))
+	for name, steps := range map[string][]step{
+		"challenge, then accept": {
+			{card(status("201", "capture"), midhooktest.Fraud("challenge")), true},
+			{card(status("200", "capture"), midhooktest.Fraud("accept")), true},
+		},
+		"capture, then settlement with the same signature": {
+			{card(status("200", "capture")), true}, {settled, true},
+		},
+		"deny of one transaction, settlement of another": {
+			{card(tx("one"), status("202", "deny")), true}, {card(tx("two"), status("200", "settlement")), true},
+		},
+		"two settlements of a payment link": {
+			{card(tx("one"), status("200", "settlement")), true}, {card(tx("two"), status("200", "settlement")), true},
+		},
+		"settlement, then reversal": {
+			{settled, true}, {card(status("202", "deny")), true}, {settled, false},
+		},
+		"two partial refunds": {
+			{settled, true},
+			{card(refund(`[{"refund_key":"a","refund_amount":"1.00"}]`, status("200", "partial_refund"), midhooktest.Field("refund_amount", "1.00"))...), true},
+			{card(refund(`[{"refund_key":"a","refund_amount":"1.00"},{"refund_key":"b","refund_amount":"2.00"}]`, status("200", "partial_refund"), midhooktest.Field("refund_amount", "3.00"))...), true},
+			{card(status("200", "refund"), midhooktest.Field("refund_amount", "10.00")), true},
+		},
+		"two partial refunds without refunds[]": {
+			{card(status("200", "partial_refund"), midhooktest.Field("refund_key", "a"), midhooktest.Field("refund_amount", "1.00")), true},
+			{card(status("200", "partial_refund"), midhooktest.Field("refund_key", "b"), midhooktest.Field("refund_amount", "1.00")), true},
+			{card(status("200", "partial_refund"), midhooktest.Field("refund_key", "b"), midhooktest.Field("refund_amount", "1.00")), false},
+		},
+		"refund, then confirmed by the bank": {
+			{card(refund(`[{"refund_chargeback_id":202502070943231234,"refund_amount":"1.00"}]`, status("200", "refund"))...), true},
+			{card(refund(`[{"refund_chargeback_id":202502070943231234,"refund_amount":"1.00","bank_confirmed_at":"2026-01-01 00:00:00"}]`, status("200", "refund"))...), true},
+		},
+		"late pending, authorize and capture after settlement": {
+			{settled, true},
+			{card(status("201", "pending")), false},
+			{card(status("200", "authorize")), false},
+			{card(status("200", "capture")), false},
+			{card(status("201", "capture"), midhooktest.Fraud("challenge")), false},
+		},
+		"late settlement after a refund": {
+			{card(status("200", "refund")), true}, {settled, false},
+		},
+		"pending under an order of which another transaction settled": {
+			{card(tx("one"), status("200", "settlement")), true}, {card(tx("two"), status("201", "pending")), true},
+		},
+		"unknown statuses are handed on": {
+			{settled, true}, {card(status("200", "something_new")), true}, {card(status("200", "something_new")), false},
+		},
+		"a status in other letters is the same event": {
+			{settled, true}, {card(status("200", "Settlement")), false},
+		},
+		"GET status gives another code for the same event": {
+			{card(status("202", "expire")), true}, {card(status("407", "expire")), false},
+		},
+		"Pay Account enabled, then disabled": {
+			{notify("pay-account-enabled"), true}, {notify("pay-account-disabled"), true}, {notify("pay-account-enabled"), false},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook, _ := newHook(t)
+			next := &counter{}
+			h := hook.Handler(next)
+			for i, s := range steps {
+				before := next.runs.Load()
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(s.body)))
+				assert.Equal(t, 200, w.Code, "step %d", i+1)
+				assert.Equal(t, s.ran, next.runs.Load() > before, "whether step %d reached the handler", i+1)
+			}
+		})
+	}
+}
+
+// A handler can find its claims, to finish them with its own effects.
+func TestClaimsFromContext(t *testing.T) {
+	store := &spyStore{Store: midhook.NewLRUStore(10)}
+	hook, rec := newHook(t, midhook.WithStore(store))
+	var ctx context.Context
+	hook.HandlerFunc(func(c context.Context, n *midhook.Notification) error {
+		ctx = c
+		claims := midhook.ClaimsFromContext(ctx)
+		require.Len(t, claims, 1)
+		assert.Equal(t, n.IdempotencyKey(), claims[0].Event)
+		return store.Store.Finish(ctx, claims[0], time.Hour)
+	}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, []string{"acquire", "finish"}, store.calls)
+	assert.NoError(t, rec.last().Err, "the middleware's own finish is no error then")
+	assert.Empty(t, midhook.ClaimsFromContext(ctx), "the claim was finished")
+	assert.Nil(t, midhook.ClaimsFromContext(t.Context()))
+}
+
+// When everything that is remembered is in flight, a new event waits for its
+// retry; a claim in flight is never forgotten.
+func TestFullStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t, midhook.WithStore(midhook.NewLRUStore(2)))
+		next := &counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) }}
+		h := hook.Handler(next)
+		deliver := func(order string) int {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay", midhooktest.Order(order)), testKey))
+			return w.Code
+		}
+		go deliver("a")
+		go deliver("b")
+		synctest.Wait()
+		assert.Equal(t, 503, deliver("c"))
+		assert.Equal(t, midhook.OutcomeStoreUnavailable, rec.last().Outcome)
+		assert.Equal(t, 503, deliver("a"))
+		assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, 200, deliver("c"))
+		assert.Equal(t, int64(3), next.runs.Load())
+	})
+}
+
+// spyStore records what reaches the store, and fails at will.
+type spyStore struct {
+	midhook.Store
+	acquire func(context.Context, midhook.Claim) (midhook.ClaimState, error)
+	finish  func(context.Context, midhook.Claim) error
+	mu      sync.Mutex
+	calls   []string
+	claims  []midhook.Claim
+}
+
+func (s *spyStore) called(what string, c midhook.Claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, what)
+	s.claims = append(s.claims, c)
+}
+
+func (s *spyStore) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+	s.called("acquire", c)
+	if s.acquire != nil {
+		return s.acquire(ctx, c)
+	}
+	return s.Store.Acquire(ctx, c)
+}
+
+func (s *spyStore) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
+	s.called("finish", c)
+	if s.finish != nil {
+		return s.finish(ctx, c)
+	}
+	return s.Store.Finish(ctx, c, keep)
+}
+
+func (s *spyStore) Release(ctx context.Context, c midhook.Claim) error {
+	s.called("release", c)
+	return s.Store.Release(ctx, c)
+}
+
+// Only verified notifications reach the store, with an owner of their own.
+func TestStoreSeesVerifiedOnly(t *testing.T) {
+	store := &spyStore{Store: midhook.NewLRUStore(10)}
+	hook, _ := newHook(t, midhook.WithStore(store))
+	h := hook.Handler(&counter{})
+	for _, body := range [][]byte{nil, []byte("{}"), midhooktest.Sample("gopay").Raw(), notify("gopay", midhooktest.Status("201", "settlement")), notify("dashboard-test")} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	}
+	assert.Empty(t, store.calls)
+	for range 2 {
+		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	}
+	assert.Equal(t, []string{"acquire", "finish", "acquire"}, store.calls)
+	assert.Equal(t, store.claims[0], store.claims[1])
+	assert.NotEqual(t, store.claims[0].Owner, store.claims[2].Owner)
+	assert.Equal(t, midhooktest.Sample("gopay").IdempotencyKey(), store.claims[0].Event)
+	assert.Equal(t, 40, store.claims[0].Stage)
+	assert.Equal(t, 32*time.Second, store.claims[0].Lease)
+	assert.NotContains(t, fmt.Sprint(store.claims), midhooktest.Sample("gopay").OrderID, "no order in the clear")
+}
+
+// The effects of a success exist: a claim that can't be finished is reported,
+// not answered with a retry.
+func TestFinishFails(t *testing.T) {
+	lost := errors.New("connection reset")
+	store := &spyStore{Store: midhook.NewLRUStore(10), finish: func(context.Context, midhook.Claim) error { return lost }}
+	hook, rec := newHook(t, midhook.WithStore(store))
+	w := httptest.NewRecorder()
+	hook.Handler(&counter{}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, 200, w.Code)
+	assert.Equal(t, midhook.OutcomeHandled, rec.last().Outcome)
+	assert.ErrorIs(t, rec.last().Err, lost)
+	assert.Contains(t, rec.logged(), "level=ERROR")
+}
+
+// A store whose answer got lost may have claimed: the claim is given back.
+func TestLostAcquireIsReleased(t *testing.T) {
+	inner := midhook.NewLRUStore(10)
+	fail := true
+	store := &spyStore{Store: inner}
+	store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+		state, err := inner.Acquire(ctx, c)
+		if fail {
+			return 0, errors.New("timeout")
+		}
+		return state, err
+	}
+	hook, _ := newHook(t, midhook.WithStore(store))
+	next := &counter{}
+	w := httptest.NewRecorder()
+	hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, 503, w.Code)
+	assert.Zero(t, next.runs.Load(), "nothing runs unclaimed")
+	fail = false
+	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, int64(1), next.runs.Load())
+}
+
+// A store that answers nonsense, the zero value too, is no permission to run.
+func TestStoreAnswersNonsense(t *testing.T) {
+	for _, state := range []midhook.ClaimState{0, -1, 99} {
+		store := &spyStore{Store: midhook.NewLRUStore(1), acquire: func(context.Context, midhook.Claim) (midhook.ClaimState, error) { return state, nil }}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		next := &counter{}
+		w := httptest.NewRecorder()
+		hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, 503, w.Code)
+		assert.Zero(t, next.runs.Load())
+		assert.Equal(t, midhook.OutcomeStoreUnavailable, rec.last().Outcome)
+	}
+}
+
+// A store that hangs, even one that ignores its context, does not hold up the
+// answer; when it grants the claim after all, the handler is not run.
+func TestStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := midhook.NewLRUStore(10)
+		var cause error
+		slow := true
+		store := &spyStore{Store: inner}
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if slow {
+				<-ctx.Done()
+				cause = context.Cause(ctx)
+				time.Sleep(time.Second)
+			}
+			return inner.Acquire(context.WithoutCancel(ctx), c)
+		}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		next := &counter{}
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+		start := time.Now()
+		res := post(t, client, bubbleURL, notify("gopay"))
+		assert.Equal(t, 503, res.StatusCode)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		pass(time.Minute)
+		assert.ErrorIs(t, cause, midhook.ErrBudgetExceeded)
+		assert.Zero(t, next.runs.Load())
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
+
+		slow = false
+		assert.Equal(t, 200, post(t, client, bubbleURL, notify("gopay")).StatusCode)
+		assert.Equal(t, int64(1), next.runs.Load())
+	})
+}
+
+// A pending body that was edited to a refund does not keep the settlement from
+// the handler.
+func TestEditedRefundSupersedesNothing(t *testing.T) {
+	for _, edited := range []midhook.TransactionStatus{"refund", "partial_refund", "chargeback", "partial_chargeback", "deny", "expire"} {
+		hook, _ := newHook(t)
+		next := &counter{}
+		h := hook.Handler(next)
+		for _, tweak := range []midhooktest.Tweak{midhooktest.Status("201", edited), midhooktest.Status("200", "settlement")} {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay", tweak), testKey))
+		}
+		assert.Equal(t, int64(2), next.runs.Load(), "after %s", edited)
+	}
+}
+
+// A success whose Finish panics is not given back to run again.
+func TestFinishPanics(t *testing.T) {
+	store := &spyStore{Store: midhook.NewLRUStore(10), finish: func(context.Context, midhook.Claim) error { panic("driver bug") }}
+	hook, _ := newHook(t, midhook.WithStore(store))
+	next := &counter{}
+	h := hook.Handler(next)
+	assert.PanicsWithValue(t, "driver bug", func() {
+		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, "already being handled\n", w.Body.String())
+	assert.Equal(t, int64(1), next.runs.Load())
+}

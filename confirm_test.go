@@ -1,0 +1,314 @@
+package midhook_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// confirmed is a hook that asks s, and a handler that records what it got.
+func confirmed(t testing.TB, s *midhooktest.StatusServer, opts ...midhook.Option) (deliver func([]byte) *httptest.ResponseRecorder, got *[]*midhook.Notification, rec *recorder) {
+	hook, rec := newHook(t, append([]midhook.Option{midhook.WithStatusCheck(s.Client())}, opts...)...)
+	got = new([]*midhook.Notification)
+	h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		*got = append(*got, n)
+		return nil
+	})
+	return func(body []byte) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+		return w
+	}, got, rec
+}
+
+// The handler, Paid and the observer see the confirmed facts; what was notified
+// stays available.
+func TestStatusCheckConfirms(t *testing.T) {
+	s := newStatusServer(t)
+	for _, name := range midhooktest.Samples() {
+		n := midhooktest.Sample(name)
+		if n.Kind() == midhook.Payment && name != "dashboard-test" {
+			s.Put(n)
+		}
+		deliver, got, rec := confirmed(t, s)
+		require.Equal(t, 200, deliver(midhooktest.Body(n, testKey)).Code, name)
+		if name == "dashboard-test" {
+			assert.Empty(t, *got)
+			continue
+		}
+		require.Len(t, *got, 1, name)
+		confirmed := (*got)[0]
+		assert.Equal(t, n.Kind() == midhook.Payment, confirmed.Confirmed(), name)
+		assert.Equal(t, n.OrderID, confirmed.OrderID, "%s: the merchant's own id, DANA's exception included", name)
+		assert.Equal(t, n.TransactionStatus, confirmed.TransactionStatus, name)
+		assert.Equal(t, string(midhooktest.Body(n, testKey)), string(confirmed.Notified().Raw()), name)
+		assert.Same(t, confirmed, rec.last().Notification)
+		assert.Equal(t, "default", rec.last().KeyLabel)
+	}
+}
+
+// What was tampered with never reaches the handler as if it were true.
+func TestTampering(t *testing.T) {
+	status := midhooktest.Status
+	truth := func(tweaks ...midhooktest.Tweak) *midhook.Notification {
+		return midhooktest.Sample("credit-card", append([]midhooktest.Tweak{midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), status("200", "settlement"), midhooktest.Amount("10000.00")}, tweaks...)...)
+	}
+	other := midhooktest.Sample("credit-card", midhooktest.Order("B-1"), midhooktest.Transaction("tx-2"), status("200", "settlement"), midhooktest.Amount("10000.00"))
+	for name, tt := range map[string]struct {
+		truth  *midhook.Notification
+		tamper midhooktest.Tweak
+		code   int
+		sees   midhook.TransactionStatus // what the handler gets, "" if it does not run
+	}{
+		"nothing":                              {truth(), status("200", "settlement"), 200, "settlement"},
+		"cancellation into settlement":         {truth(status("200", "cancel")), status("200", "settlement"), 403, ""},
+		"refund into settlement":               {truth(status("200", "refund")), status("200", "settlement"), 200, "refund"},
+		"authorization into settlement":        {truth(status("200", "authorize")), status("200", "settlement"), 403, ""},
+		"settlement into refund":               {truth(), status("200", "refund"), 403, ""},
+		"settlement into chargeback":           {truth(), status("200", "partial_chargeback"), 403, ""},
+		"challenge into accept":                {truth(status("201", "capture"), midhooktest.Fraud("challenge")), status("200", "capture"), 403, ""},
+		"another order's transaction":          {truth(status("200", "authorize")), midhooktest.Transaction("tx-2"), 403, ""},
+		"an unknown transaction":               {truth(), midhooktest.Transaction("tx-3"), 503, ""},
+		"no transaction":                       {truth(), midhooktest.Field("transaction_id", nil), 200, "settlement"},
+		"currency":                             {truth(), midhooktest.Field("currency", "USD"), 403, ""},
+		"merchant":                             {truth(), midhooktest.Field("merchant_id", "G999999999"), 403, ""},
+		"no currency":                          {truth(), midhooktest.Field("currency", nil), 200, "settlement"},
+		"a refund added":                       {truth(), midhooktest.Field("refund_amount", "10000.00"), 200, "settlement"},
+		"fraud status":                         {truth(midhooktest.Fraud("accept")), midhooktest.Fraud("challenge"), 200, "settlement"},
+		"expired, which GET has with code 407": {truth(status("202", "expire")), status("202", "expire"), 200, "expire"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStatusServer(t)
+			s.Put(other)
+			s.Put(tt.truth)
+			deliver, got, rec := confirmed(t, s)
+			body := truth(tt.tamper)
+			w := deliver(midhooktest.Body(body, testKey))
+			assert.Equal(t, tt.code, w.Code)
+			if tt.sees == "" {
+				assert.Empty(t, *got)
+				if tt.code == 403 {
+					assert.Equal(t, midhook.OutcomeContradicted, rec.last().Outcome)
+					assert.ErrorIs(t, rec.last().Err, midhook.ErrUnconfirmed)
+				}
+				return
+			}
+			require.Len(t, *got, 1)
+			n := (*got)[0]
+			assert.Equal(t, tt.sees, n.TransactionStatus)
+			assert.Equal(t, "A-1", n.OrderID)
+			assert.Equal(t, "tx-1", n.TransactionID)
+			assert.Equal(t, "IDR", n.Currency)
+			assert.Empty(t, n.RefundAmount)
+			assert.EqualValues(t, "accept", n.FraudStatus)
+		})
+	}
+}
+
+// Where the API's answer has no order_id of its own, a paid transaction does not
+// pay another order; a payment link's second transaction is no other order's.
+func TestTransactionOfAnotherOrder(t *testing.T) {
+	for _, sample := range []string{"dana", "bsi-va", "danamon-va"} {
+		paid := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"))
+		cancelled := midhooktest.Sample(sample, midhooktest.Order("other"), midhooktest.Transaction("tx-other"), midhooktest.Status("200", "cancel"))
+		forged := midhooktest.Sample(sample, midhooktest.Order("other"), midhooktest.Transaction("tx-paid"))
+		s := newStatusServer(t)
+		s.Put(paid)
+		s.Put(cancelled)
+		deliver, got, rec := confirmed(t, s)
+		assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
+		assert.ErrorIs(t, rec.last().Err, midhook.ErrUnconfirmed)
+		assert.Empty(t, *got)
+		assert.Equal(t, 200, deliver(midhooktest.Body(paid, testKey)).Code)
+
+		second := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-second"))
+		s.Put(second) // GET by order_id has this one now
+		third := midhooktest.Sample(sample, midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"), midhooktest.Status("200", "refund"))
+		s.Put(third)
+		s.Put(second)
+		assert.Equal(t, 200, deliver(midhooktest.Body(third, testKey)).Code)
+		assert.Len(t, *got, 2)
+	}
+}
+
+// The API's failures and the answers; each gives the claim back.
+func TestStatusCheckFails(t *testing.T) {
+	for trouble, want := range map[midhooktest.Trouble]struct {
+		outcome midhook.Outcome
+		err     error
+	}{
+		midhooktest.NothingFound:    {midhook.OutcomeStatusUnavailable, midhook.ErrTransactionNotFound},
+		midhooktest.WrongKey:        {midhook.OutcomeStatusUnavailable, midhook.ErrUnauthorized},
+		midhooktest.TooManyRequests: {midhook.OutcomeStatusUnavailable, midhook.ErrRateLimited},
+		midhooktest.Failing:         {midhook.OutcomeStatusUnavailable, midhook.ErrStatusUnavailable},
+		midhooktest.Garbage:         {midhook.OutcomeStatusUnavailable, midhook.ErrStatusUnavailable},
+		midhooktest.TooMuch:         {midhook.OutcomeStatusUnavailable, midhook.ErrStatusUnavailable},
+		midhooktest.Redirecting:     {midhook.OutcomeStatusUnavailable, midhook.ErrStatusUnavailable},
+		midhooktest.Breaking:        {midhook.OutcomeStatusUnavailable, midhook.ErrStatusUnavailable},
+	} {
+		s := newStatusServer(t)
+		s.Put(midhooktest.Sample("gopay"))
+		deliver, got, rec := confirmed(t, s)
+		s.Be(trouble)
+		w := deliver(notify("gopay"))
+		assert.Equal(t, 503, w.Code)
+		assert.Equal(t, "temporarily unavailable\n", w.Body.String())
+		assert.Equal(t, "30", w.Header().Get("Retry-After"))
+		assert.Equal(t, want.outcome, rec.last().Outcome)
+		assert.ErrorIs(t, rec.last().Err, want.err)
+		assert.Empty(t, *got)
+
+		s.Be(midhooktest.NoTrouble)
+		assert.Equal(t, 200, deliver(notify("gopay")).Code, "the claim was given back")
+		assert.Len(t, *got, 1)
+	}
+}
+
+// A status API that hangs is given up at the budget.
+func TestStatusCheckStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, api := bubble(t, "HTTP/1.1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		c, err := midhook.NewStatusClient(testKey, midhook.WithBaseURL("http://127.0.0.1"), midhook.WithHTTPClient(api))
+		require.NoError(t, err)
+		hook, rec := newHook(t, midhook.WithStatusCheck(c))
+		next := &counter{}
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+		start := time.Now()
+		assert.Equal(t, 503, post(t, client, bubbleURL, notify("gopay")).StatusCode)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		pass(time.Minute)
+		assert.Zero(t, next.runs.Load())
+		assert.Contains(t, []int{1, 2}, len(rec.outcomes()))
+	})
+}
+
+// A stranger cannot make us call the API, nor can the dashboard's test.
+func TestNoCallForStrangers(t *testing.T) {
+	s := newStatusServer(t)
+	deliver, _, _ := confirmed(t, s, midhook.WithTestNotifications())
+	for _, body := range [][]byte{nil, []byte("{}"), midhooktest.Sample("gopay").Raw(), midhooktest.Body(midhooktest.Sample("gopay"), "Mid-server-other"),
+		notify("gopay", midhooktest.Status("201", "settlement")), notify("dashboard-test"), notify("pay-account-enabled")} {
+		deliver(body)
+	}
+	assert.Zero(t, s.Requests())
+}
+
+// Confirmed further along: the handler runs once, for the later status, whose
+// own notification is a duplicate then. And the other way round.
+func TestConfirmedFurtherAlong(t *testing.T) {
+	capture := midhooktest.Sample("credit-card")
+	settlement := midhooktest.Sample("credit-card", midhooktest.Status("200", "settlement"))
+	for _, order := range [][]*midhook.Notification{{capture, settlement}, {settlement, capture}, {capture, capture, settlement}} {
+		s := newStatusServer(t)
+		s.Put(settlement)
+		deliver, got, rec := confirmed(t, s)
+		for i, n := range order {
+			require.Equal(t, 200, deliver(midhooktest.Body(n, testKey)).Code)
+			if i > 0 {
+				assert.Contains(t, []midhook.Outcome{midhook.OutcomeDuplicate, midhook.OutcomeSuperseded}, rec.last().Outcome)
+			}
+		}
+		require.Len(t, *got, 1)
+		assert.Equal(t, midhook.StatusSettlement, (*got)[0].TransactionStatus)
+	}
+}
+
+// While the later event is being handled, the earlier one waits for its retry.
+func TestConfirmedEventInFlight(t *testing.T) {
+	s := newStatusServer(t)
+	capture := midhooktest.Sample("credit-card")
+	settlement := midhooktest.Sample("credit-card", midhooktest.Status("200", "settlement"))
+	s.Put(settlement)
+	hook, rec := newHook(t, midhook.WithStatusCheck(s.Client()))
+	inside, goOn := make(chan bool), make(chan bool)
+	h := hook.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside <- true; <-goOn }))
+	done := make(chan bool)
+	go func() {
+		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(settlement, testKey))
+		close(done)
+	}()
+	<-inside
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
+	assert.Equal(t, 503, w.Code)
+	assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
+	close(goOn)
+	<-done
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
+	assert.Equal(t, 200, w.Code)
+	assert.Equal(t, midhook.OutcomeSuperseded, rec.last().Outcome)
+}
+
+// A status API that lags does not make an event that was not handled count as
+// handled: its retry, when the API has caught up, reaches the handler.
+func TestStatusLags(t *testing.T) {
+	status := midhooktest.Status
+	refund := func(amount, confirmedAt string) *midhook.Notification {
+		entry := `{"refund_key":"a","refund_amount":"` + amount + `"`
+		if confirmedAt != "" {
+			entry += `,"bank_confirmed_at":"` + confirmedAt + `"`
+		}
+		return midhooktest.Sample("permata-va", status("200", "partial_refund"), midhooktest.Field("refund_amount", amount),
+			midhooktest.Field("refunds", rawJSON("["+entry+"}]")))
+	}
+	for name, events := range map[string][2]*midhook.Notification{
+		"reversal":          {midhooktest.Sample("permata-va"), midhooktest.Sample("permata-va", status("202", "deny"))},
+		"second refund":     {refund("1000.00", ""), refund("2000.00", "")},
+		"bank confirmation": {refund("1000.00", ""), refund("1000.00", "2026-01-01 00:00:00")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStatusServer(t)
+			deliver, got, rec := confirmed(t, s)
+			s.Put(events[0])
+			assert.Equal(t, 200, deliver(midhooktest.Body(events[0], testKey)).Code)
+			assert.Equal(t, 403, deliver(midhooktest.Body(events[1], testKey)).Code, "the API does not know yet")
+			assert.Equal(t, midhook.OutcomeContradicted, rec.last().Outcome)
+			s.Put(events[1])
+			assert.Equal(t, 200, deliver(midhooktest.Body(events[1], testKey)).Code)
+			assert.Len(t, *got, 2)
+		})
+	}
+	// The other way round it is the notification that is late.
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("permata-va", status("202", "deny")))
+	deliver, got, _ := confirmed(t, s)
+	assert.Equal(t, 200, deliver(notify("permata-va")).Code)
+	require.Len(t, *got, 1)
+	assert.Equal(t, midhook.StatusDeny, (*got)[0].TransactionStatus)
+}
+
+// An answer about another transaction is no answer.
+func TestStatusOfAnotherTransaction(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(notify("gopay", midhooktest.Order("B-2")))
+	}))
+	defer api.Close()
+	c, err := midhook.NewStatusClient(testKey, midhook.WithBaseURL(api.URL))
+	require.NoError(t, err)
+	_, err = c.Get(t.Context(), "A-1")
+	assert.ErrorIs(t, err, midhook.ErrStatusUnavailable)
+}
+
+// Whether a paid DANA transaction is an order's own is asked in both of the API's
+// ways: payment_type is not signed.
+func TestTransactionOfAnotherKind(t *testing.T) {
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("dana", midhooktest.Order("mine"), midhooktest.Transaction("tx-paid"), midhooktest.Amount("50000.00")))
+	s.Put(midhooktest.Sample("gopay", midhooktest.Order("other"), midhooktest.Transaction("tx-other"), midhooktest.Amount("50000.00"), midhooktest.Status("201", "pending")))
+	deliver, got, _ := confirmed(t, s)
+	forged := midhooktest.Sample("gopay", midhooktest.Order("other"), midhooktest.Transaction("tx-paid"), midhooktest.Amount("50000.00"),
+		midhooktest.Status("201", "pending"), midhooktest.Field("payment_type", "dana"))
+	assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
+	assert.Empty(t, *got)
+}

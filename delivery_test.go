@@ -1,0 +1,259 @@
+package midhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// A client that stalls is answered at the budget, and its connection is freed.
+func TestStalledBody(t *testing.T) {
+	for _, detached := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			opts := []midhook.Option{midhook.WithBudget(2 * time.Second)}
+			if detached {
+				opts = append(opts, midhook.WithDetachedHandler())
+			}
+			hook, rec := newHook(t, opts...)
+			server, client := bubble(t, "HTTP/1.1", hook.Handler(&counter{}))
+			var state atomic.Value
+			server.ConnState = func(_ net.Conn, s http.ConnState) { state.Store(s) }
+			start := time.Now()
+			body, stall := io.Pipe()
+			go io.WriteString(stall, `{"order_id":`) //nolint:errcheck // stalls
+			res, err := client.Post(bubbleURL, "application/json", body)
+			require.NoError(t, err)
+			assert.Equal(t, 408, res.StatusCode)
+			assert.True(t, res.Close, "no other request on this connection")
+			assert.Equal(t, 2*time.Second, time.Since(start))
+			res.Body.Close()
+			stall.Close()
+			time.Sleep(time.Second) // net/http lets the client read the answer first
+			synctest.Wait()
+			assert.Equal(t, http.StateClosed, state.Load())
+			assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+		})
+	}
+}
+
+// The same on a server whose reads have no deadline.
+func TestStalledBodyWithoutDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		body, _ := io.Pipe()
+		w := httptest.NewRecorder()
+		start := time.Now()
+		hook.Handler(&counter{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", body))
+		assert.Equal(t, 5*time.Second, time.Since(start))
+		assert.Equal(t, 408, w.Code)
+		synctest.Wait()
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+	})
+}
+
+// A client that goes away is no forger, and no event is claimed.
+func TestTornBody(t *testing.T) {
+	hook, rec := newHook(t)
+	url, _ := serve(t, hook.Handler(&counter{}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	good := notify("gopay")
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(good)+1, good)
+	conn.(*net.TCPConn).CloseWrite()
+	answer, _ := io.ReadAll(conn)
+	assert.Contains(t, string(answer), "408")
+	assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+}
+
+// endless is a body of 10 GB that counts what is taken of it.
+type endless struct {
+	left  int64
+	taken atomic.Int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(int64(len(p)), e.left)
+	e.left -= n
+	e.taken.Add(n)
+	return int(n), nil
+}
+
+// A huge body costs no more memory than a small one, with and without a length.
+func TestHugeBody(t *testing.T) {
+	const size = 10 << 30
+	hook, rec := newHook(t)
+	url, client := serve(t, hook.Handler(&counter{}))
+	for _, chunked := range []bool{false, true} {
+		body := &endless{left: size}
+		req, _ := http.NewRequest(http.MethodPost, url, body)
+		if !chunked {
+			req.ContentLength = size
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		res, err := client.Do(req)
+		runtime.ReadMemStats(&after)
+		if err == nil { // the client may notice the closed connection before the answer
+			assert.Equal(t, 413, res.StatusCode)
+			res.Body.Close()
+		}
+		assert.Equal(t, midhook.OutcomeBodyTooLarge, rec.last().Outcome)
+		assert.Less(t, body.taken.Load(), int64(64<<20))
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
+	}
+}
+
+// A handler that ends otherwise than by returning gives its claim back, and its
+// panic goes on up the stack with its value.
+func TestPanicAndGoexitRelease(t *testing.T) {
+	for _, opts := range [][]midhook.Option{nil, {midhook.WithDetachedHandler()}} {
+		for _, value := range []any{"boom", errors.New("boom"), http.ErrAbortHandler, nil} {
+			hook, rec := newHook(t, opts...)
+			fail := true
+			next := &counter{do: func(w http.ResponseWriter, r *http.Request) {
+				if !fail {
+					return
+				}
+				w.WriteHeader(200)
+				if value == nil {
+					runtime.Goexit()
+				}
+				panic(value)
+			}}
+			var recovered any
+			w := httptest.NewRecorder()
+			w.Code = 0
+			done := make(chan struct{})
+			go func() { // Goexit ends this goroutine
+				defer close(done)
+				defer func() { recovered = recover() }()
+				hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			}()
+			<-done
+			assert.Equal(t, value, recovered)
+			assert.Zero(t, w.Code, "no 200 after a panic")
+			assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandlerPanicked}, rec.outcomes())
+			assert.Contains(t, rec.logged(), "middleware_test.go", "the stack is in the log")
+
+			fail = false
+			hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			assert.Equal(t, int64(2), next.runs.Load(), "the retry runs the handler")
+		}
+	}
+}
+
+// Over a real socket a panic is a broken connection: five retries.
+func TestPanicOverTheWire(t *testing.T) {
+	hook, _ := newHook(t)
+	url, client := serve(t, hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { panic("boom") }}))
+	_, err := client.Post(url, "application/json", bytes.NewReader(notify("gopay")))
+	assert.Error(t, err)
+}
+
+// A client that hangs up does not take the handler's context, or the store's,
+// away.
+func TestClientHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		store.finish = func(ctx context.Context, c midhook.Claim) error {
+			assert.NoError(t, ctx.Err())
+			return store.Store.Finish(ctx, c, time.Hour)
+		}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		next := &counter{do: func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			assert.NoError(t, r.Context().Err())
+		}}
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+		ctx, hangUp := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer hangUp()
+		req, _ := http.NewRequestWithContext(ctx, http.MethodPost, bubbleURL, bytes.NewReader(notify("gopay")))
+		_, err := client.Do(req)
+		require.Error(t, err)
+		time.Sleep(time.Second)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandled}, rec.outcomes())
+		assert.Equal(t, "already handled\n", post(t, client, bubbleURL, notify("gopay")).body)
+	})
+}
+
+type rawJSON string
+
+func (r rawJSON) MarshalJSON() ([]byte, error) { return []byte(r), nil }
+
+// FuzzRequest delivers anything at all: no panic, never a redirect, and the
+// handler runs only for what verifies.
+func FuzzRequest(f *testing.F) {
+	for _, name := range midhooktest.Samples() {
+		f.Add("POST", notify(name))
+		f.Add("POST", midhooktest.Sample(name).Raw())
+	}
+	f.Add("GET", []byte{})
+	f.Fuzz(func(t *testing.T, method string, body []byte) {
+		req, err := http.NewRequest(method, "/", bytes.NewReader(body))
+		if err != nil {
+			t.Skip()
+		}
+		hook, err := midhook.New(testKey, midhook.WithLogger(discard))
+		require.NoError(t, err)
+		next := &counter{}
+		w := httptest.NewRecorder()
+		hook.Handler(next).ServeHTTP(w, req)
+		n, err := midhook.Parse(body)
+		verified := err == nil && midhook.Verify(n, testKey) == nil
+		assert.False(t, next.runs.Load() > 0 && !verified, "the handler ran for what does not verify")
+		assert.Contains(t, []int{200, 400, 403, 405, 413}, w.Code)
+		if w.Code == 200 {
+			assert.True(t, verified)
+		}
+	})
+}
+
+// A body that outer middleware has consumed is no malformed one.
+func TestBodyConsumedOutside(t *testing.T) {
+	hook, rec := newHook(t)
+	inner := hook.Handler(&counter{})
+	url, client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		inner.ServeHTTP(w, r)
+	}))
+	assert.Equal(t, 408, post(t, client, url, notify("gopay")).StatusCode)
+	assert.ErrorContains(t, rec.last().Err, "outer middleware")
+}
+
+// A refused method does not wait for a body that never comes.
+func TestStalledBodyOfAnotherMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, _ := newHook(t)
+		_, client := bubble(t, "HTTP/1.1", hook.Handler(&counter{}))
+		body, stall := io.Pipe()
+		defer stall.Close()
+		start := time.Now()
+		req, _ := http.NewRequest(http.MethodPut, bubbleURL, body)
+		req.ContentLength = 100
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		res.Body.Close()
+		assert.Equal(t, 405, res.StatusCode)
+		assert.Less(t, time.Since(start), 5*time.Second)
+	})
+}

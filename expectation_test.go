@@ -1,0 +1,98 @@
+package midhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+func TestExpectation(t *testing.T) {
+	lookupFailed := errors.New("database is away")
+	for name, tt := range map[string]struct {
+		expect  midhook.Expectation
+		err     error
+		body    []byte
+		code    int
+		outcome midhook.Outcome
+	}{
+		"as expected":        {midhook.Expectation{Amount: 1_000_000, Currency: "IDR"}, nil, nil, 200, midhook.OutcomeHandled},
+		"any currency":       {midhook.Expectation{Amount: 1_000_000}, nil, nil, 200, midhook.OutcomeHandled},
+		"currency's letters": {midhook.Expectation{Amount: 1_000_000, Currency: "idr"}, nil, nil, 200, midhook.OutcomeHandled},
+		"a hundredth more":   {midhook.Expectation{Amount: 1_000_001, Currency: "IDR"}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"a hundredth less":   {midhook.Expectation{Amount: 999_999, Currency: "IDR"}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"other currency":     {midhook.Expectation{Amount: 1_000_000, Currency: "USD"}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"zero expectation":   {midhook.Expectation{}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"unknown order":      {midhook.Expectation{}, fmt.Errorf("orders: %w", midhook.ErrUnknownOrder), nil, 404, midhook.OutcomeUnknownOrder},
+		"look-up fails":      {midhook.Expectation{}, lookupFailed, nil, 503, midhook.OutcomeOrderUnavailable},
+		"beyond an int64":    {midhook.Expectation{Amount: 1_000_000}, nil, notify("gopay", midhooktest.Amount("99999999999999999999.00")), 409, midhook.OutcomeUnexpectedAmount},
+		"Pay Account":        {midhook.Expectation{}, lookupFailed, notify("pay-account-enabled"), 200, midhook.OutcomeHandled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook, rec := newHook(t, midhook.WithExpectation(func(_ context.Context, n *midhook.Notification) (midhook.Expectation, error) {
+				assert.Equal(t, "A-1", n.OrderID)
+				return tt.expect, tt.err
+			}))
+			next := &counter{}
+			body := tt.body
+			if body == nil {
+				body = notify("gopay", midhooktest.Order("A-1"), midhooktest.Amount("10000.00"))
+			} else if bytes.Contains(body, []byte("99999")) {
+				body = notify("gopay", midhooktest.Order("A-1"), midhooktest.Amount("99999999999999999999.00"))
+			}
+			for range 2 { // a refusal gives the claim back
+				w := httptest.NewRecorder()
+				hook.Handler(next).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+				assert.Equal(t, tt.code, w.Code)
+				if tt.code == 200 {
+					break
+				}
+				assert.Equal(t, tt.outcome, rec.last().Outcome)
+				assert.NotContains(t, w.Body.String(), "database")
+			}
+			assert.Equal(t, tt.code == 200, next.runs.Load() == 1)
+			if tt.err != nil && tt.code != 200 {
+				assert.ErrorIs(t, rec.last().Err, tt.err)
+			}
+			if tt.code == 409 {
+				assert.ErrorIs(t, rec.last().Err, midhook.ErrExpectation)
+			}
+		})
+	}
+}
+
+// A look-up that is slower than the budget does not hold up the answer.
+func TestSlowExpectation(t *testing.T) {
+	for _, heedful := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var cause error
+			hook, rec := newHook(t, midhook.WithExpectation(func(ctx context.Context, _ *midhook.Notification) (midhook.Expectation, error) {
+				<-ctx.Done()
+				cause = context.Cause(ctx)
+				if !heedful {
+					time.Sleep(time.Minute)
+				}
+				return midhook.Expectation{Amount: 1}, ctx.Err()
+			}))
+			next := &counter{}
+			_, client := bubble(t, "HTTP/1.1", hook.Handler(next))
+			start := time.Now()
+			assert.Equal(t, 503, post(t, client, bubbleURL, notify("gopay")).StatusCode)
+			assert.Equal(t, 5*time.Second, time.Since(start))
+			pass(2 * time.Minute)
+			assert.ErrorIs(t, cause, midhook.ErrBudgetExceeded)
+			assert.Zero(t, next.runs.Load())
+			assert.NotEqual(t, midhook.OutcomeHandled, rec.last().Outcome)
+		})
+	}
+}

@@ -1,0 +1,155 @@
+package midhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+)
+
+// OutcomeError is what [Middleware.Reconcile] and [Middleware.HandleMessage]
+// return for an event that was not handled.
+type OutcomeError struct {
+	Outcome Outcome
+	Err     error // may be nil
+}
+
+func (e *OutcomeError) Error() string {
+	if e.Err == nil {
+		return "midhook: " + e.Outcome.String()
+	}
+	return fmt.Sprintf("midhook: %s: %v", e.Outcome, e.Err)
+}
+
+func (e *OutcomeError) Unwrap() error { return e.Err }
+
+var errNoHandler = errors.New("midhook: nil handler")
+
+// HandleMessage hands an event that was not delivered to next as if it had been:
+// the same pipeline from the claim on, so that next runs once, whether a delivery
+// of the event comes before, after or at the same time. It is for events that the
+// sender's API was asked for, and it trusts msg: msg.Value and msg.Event must be
+// what the [Gateway] makes of the same event when it is delivered.
+//
+// It returns nil if next succeeded, or the event had been handled; otherwise an
+// [OutcomeError], such as OutcomeInFlight while a delivery of the event is being
+// handled. next is the merchant's own handler, or what Handler, HandlerFunc or
+// HandleValue have made of it. It gets a POST request with body, which is JSON, and a
+// context that ends with ctx, and after budget and grace. What next answers goes
+// nowhere, but decides as in [Middleware.Handler].
+func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte, next http.Handler) error {
+	if next == nil {
+		return errNoHandler
+	}
+	if msg.Event == "" {
+		return fmt.Errorf("midhook: %w", errNoEvent)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("midhook: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+
+	now := time.Now()
+	d := &delivery{
+		Middleware: m,
+		w:          bufferedWriter{inner: nowhere{}},
+		r:          r,
+		body:       body,
+		values:     context.WithoutCancel(ctx),
+		ctx:        ctx,
+		arrived:    now,
+		deadline:   now.Add(m.budget),
+	}
+	d.message.Store(&msg)
+	d.renewal.Store(time.AfterFunc(m.lease/2, d.renew))
+	handle := answering(next)
+	if made, ok := next.(*receiver); ok { // it would meet the claim of this very call
+		handle = made.handle
+	}
+	d.process(handle)
+	if d.outcome.final() {
+		return nil
+	}
+	return &OutcomeError{d.outcome, d.err}
+}
+
+// nowhere is the client of a delivery that has none.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header { return http.Header{} }
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+
+func (nowhere) WriteHeader(int) {}
+
+// HandlerFunc is Handler for a function that returns an error: nil is answered
+// 200, a [Permanent] error 200 too, any other error 503, of which Midtrans
+// retries four. The error is in the log and in [Event].Err, not in the answer.
+func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) http.Handler {
+	return HandleValue(m, fn)
+}
+
+// HandleValue is [Middleware.HandlerFunc] for a function that takes the
+// notifications of another sender: T is the type of [Message].Value, such as
+// *paymongo.Event. A T that is another type fails every delivery.
+func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.Handler {
+	if fn == nil {
+		panic("midhook: nil handler")
+	}
+	return &receiver{m, func(_ http.ResponseWriter, r *http.Request) (bool, error) {
+		v, ok := Value[T](r.Context())
+		if !ok {
+			other, _ := Value[any](r.Context())
+			return false, fmt.Errorf("the handler takes a %v, but this gateway gives a %T", reflect.TypeFor[T](), other)
+		}
+		return false, fn(r.Context(), v)
+	}}
+}
+
+// Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
+// The notification is answered 200 and counts as handled; err is reported.
+// Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return "permanent: " + e.err.Error() }
+
+func (e *permanentError) Unwrap() error { return e.err }
+
+// contextKey is the type of the key under which a handler's context carries its
+// delivery.
+type contextKey struct{ name string }
+
+func (k *contextKey) String() string { return "midhook " + k.name }
+
+var deliveryKey = &contextKey{"delivery"}
+
+// Value is [FromContext] for any sender: it returns the [Message].Value that a
+// handler is to handle, if that is a T.
+func Value[T any](ctx context.Context) (value T, ok bool) {
+	if d, found := ctx.Value(deliveryKey).(*delivery); found {
+		value, ok = d.message.Load().Value.(T)
+	}
+	return value, ok
+}
+
+// handler is a merchant's handler, and reports whether it gives an answer of its
+// own. An error is a failure.
+type handler func(http.ResponseWriter, *http.Request) (answers bool, err error)
+
+func answering(next http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) (bool, error) {
+		next.ServeHTTP(w, r)
+		return true, nil
+	}
+}

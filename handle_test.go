@@ -1,0 +1,155 @@
+package midhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+)
+
+// A retry of each failure reaches the handler; a success ends the matter.
+func TestOnlySuccessEndsTheMatter(t *testing.T) {
+	for code, again := range map[int]bool{200: false, 204: false, 302: true, 307: true, 404: true, 500: true, 503: true} {
+		hook, _ := newHook(t)
+		next := &counter{do: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(code) }}
+		h := hook.Handler(next)
+		for range 2 {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		}
+		want := int64(1)
+		if again {
+			want = 2
+		}
+		assert.Equal(t, want, next.runs.Load(), "runs after %d", code)
+	}
+}
+
+func TestHandlerFunc(t *testing.T) {
+	boom := errors.New("database is away")
+	for _, tt := range []struct {
+		name    string
+		err     error
+		status  int
+		body    string
+		runs    int // after a second delivery
+		outcome midhook.Outcome
+	}{
+		{"nil", nil, 200, "handled\n", 1, midhook.OutcomeHandled},
+		{"error", boom, 503, "handler failed\n", 2, midhook.OutcomeHandlerFailed},
+		{"permanent", fmt.Errorf("wrapped: %w", midhook.Permanent(boom)), 200, "handled\n", 1, midhook.OutcomeHandledPermanent},
+		{"permanent nil", midhook.Permanent(nil), 200, "handled\n", 1, midhook.OutcomeHandled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hook, rec := newHook(t)
+			runs := 0
+			url, client := serve(t, hook.HandlerFunc(func(ctx context.Context, n *midhook.Notification) error {
+				runs++
+				fromContext, _ := midhook.FromContext(ctx)
+				assert.Same(t, n, fromContext)
+				return tt.err
+			}))
+			res := post(t, client, url, notify("gopay"))
+			assert.Equal(t, tt.status, res.StatusCode)
+			assert.Equal(t, tt.body, res.body)
+			e := rec.last()
+			assert.Equal(t, tt.outcome, e.Outcome)
+			if tt.err != nil {
+				assert.ErrorIs(t, e.Err, boom, "the error is reported")
+				assert.Contains(t, rec.logged(), boom.Error())
+			}
+			post(t, client, url, notify("gopay"))
+			assert.Equal(t, tt.runs, runs)
+		})
+	}
+}
+
+// Rule: a handler of another gateway's notifications is a mistake that loses
+// nothing.
+func TestHandleValueOfAnotherType(t *testing.T) {
+	hook, rec := newCourier(t, courier{})
+	w := hand(hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
+		t.Error("there is no notification to hand on")
+		return nil
+	}), `{"ID":"7"}`)
+	assert.Equal(t, 503, w.Code)
+	assert.ErrorContains(t, rec.last().Err, "the handler takes a *midhook.Notification, but this gateway gives a *midhook_test.parcel")
+	assert.Panics(t, func() { midhook.HandleValue[*parcel](hook, nil) })
+}
+
+// Rule: what the API was asked for and what is delivered at the same time run the
+// handler once.
+func TestHandleMessageBesideADelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, _ := newCourier(t, courier{})
+		runs := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			assert.JSONEq(t, `{"ID":"7"}`, string(body))
+			_, ok := midhook.Value[*parcel](r.Context())
+			assert.True(t, ok)
+			time.Sleep(time.Second)
+		}}
+		msg := midhook.Message{Value: &parcel{ID: "7"}, Event: "courier 7"}
+		delivered := make(chan int)
+		go func() { delivered <- hand(hook.Handler(runs), `{"ID":"7"}`).Code }()
+		synctest.Wait()
+		err := hook.HandleMessage(t.Context(), msg, []byte(`{"ID":"7"}`), runs)
+		failed, ok := errors.AsType[*midhook.OutcomeError](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, midhook.OutcomeInFlight, failed.Outcome)
+		assert.Equal(t, 200, <-delivered)
+		assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{"ID":"7"}`), runs))
+		assert.Equal(t, int64(1), runs.runs.Load())
+		assert.ErrorContains(t, hook.HandleMessage(t.Context(), msg, nil, nil), "nil handler")
+	})
+}
+
+// Rule: what was lost can be handed to the same handler that receives deliveries,
+// which then runs by the claim of the call and does not meet it.
+func TestHandleMessageTakesAReceiver(t *testing.T) {
+	hook, rec := newCourier(t, courier{})
+	inner := &counter{}
+	runs := 0
+	for name, next := range map[string]http.Handler{
+		"Handler": hook.Handler(inner),
+		"HandleValue": midhook.HandleValue(hook, func(_ context.Context, p *parcel) error {
+			runs++
+			return midhook.Permanent(errors.New("of another shop"))
+		}),
+	} {
+		msg := midhook.Message{Value: &parcel{ID: name}, Event: "courier " + name}
+		for range 2 {
+			assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{}`), next), name)
+		}
+	}
+	assert.Equal(t, int64(1), inner.runs.Load())
+	assert.Equal(t, 1, runs)
+	assert.Contains(t, rec.outcomes(), midhook.OutcomeHandledPermanent)
+}
+
+// Rule: a nil error is a success, however late: only a handler that writes for
+// itself can have given up without a word.
+func TestHandlerFuncPastTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t, midhook.WithGrace(0))
+		h := hook.HandlerFunc(func(ctx context.Context, _ *midhook.Notification) error {
+			time.Sleep(20 * time.Second)
+			assert.ErrorIs(t, context.Cause(ctx), midhook.ErrGraceExceeded)
+			return nil
+		})
+		body := string(notify("gopay"))
+		hand(h, body)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateHandled}, rec.outcomes())
+		assert.Equal(t, "already handled\n", hand(h, body).Body.String())
+	})
+}

@@ -1,0 +1,170 @@
+package midhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/midhook/midhook/internal/secret"
+)
+
+// midtrans is the gateway of Midtrans' payment and Pay Account notifications.
+type midtrans struct{ keys secret.List }
+
+// testOrder begins the order_id of the notification that Midtrans' dashboard
+// sends on demand.
+const testOrder = "payment_notif_test_"
+
+func (g midtrans) Open(_ http.Header, body []byte) (Message, error) {
+	n, err := Parse(body)
+	if err != nil {
+		return Message{}, err
+	}
+	label, ok := g.keys.Match(n.signedBy)
+	switch {
+	case !ok:
+		return Message{}, ErrSignature
+	case n.overclaims():
+		return n.Message(label), ErrUnconfirmed
+	}
+	return n.Message(label), nil
+}
+
+func (midtrans) Answer(o Outcome) (status int, contentType, body string) { return PlainAnswer(o) }
+
+// Message is what the pipeline is to know of n, for a [Gateway] of one's own whose
+// bodies are Midtrans' notifications. It does not verify n.
+func (n *Notification) Message(keyLabel string) Message {
+	return Message{
+		Value:    n,
+		Event:    n.IdempotencyKey(),
+		Subject:  n.subject(),
+		Stage:    n.stage(),
+		KeyLabel: keyLabel,
+		Test:     strings.HasPrefix(n.OrderID, testOrder),
+	}
+}
+
+// FromContext returns the notification that a handler under [Middleware] is to
+// handle. It is shared with the observer and the log: do not change it.
+func FromContext(ctx context.Context) (*Notification, bool) { return Value[*Notification](ctx) }
+
+// Reconcile asks the status API about a transaction (by transaction_id or
+// order_id) whose notification did not come, and hands its status to next as if
+// it had: once, whether a notification comes before, after or at the same time.
+// It needs [WithStatusCheck]. Ask by order_id where the customer may have paid by
+// DANA or by a virtual account of Danamon, BSI, Seabank or Saqu.
+//
+// Its errors are those of [StatusClient.Get] and of [Middleware.HandleMessage],
+// which next's request comes from, with the API's answer for a body.
+func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
+	if m.midtrans == nil || m.midtrans.status == nil {
+		return errors.New("midhook: Reconcile needs WithStatusCheck")
+	}
+	if next == nil {
+		return errNoHandler
+	}
+	n, err := m.midtrans.status.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("midhook: reconcile: %w", err)
+	}
+	if n.OrderID == n.TransactionID {
+		return fmt.Errorf("midhook: reconcile: %w: the status API tells the order of this transaction only to who asks by order_id", ErrUnknownOrder)
+	}
+	return m.HandleMessage(ctx, n.Message(""), n.Raw(), next)
+}
+
+// midtransSettings are of the options that speak of Midtrans' notifications.
+type midtransSettings struct {
+	keys   secret.List
+	status *StatusClient // nil: signatures are enough
+	expect check         // nil: any order and amount
+}
+
+// forMidtrans is an option that [NewGateway] refuses.
+func forMidtrans(name string, set func(*midtransSettings) error) Option {
+	return func(s *settings) error {
+		if s.midtrans == nil {
+			return fmt.Errorf("%s: the option is for Midtrans' notifications, of New", name)
+		}
+		return set(s.midtrans)
+	}
+}
+
+// checks are in the order in which they take place.
+func (s *midtransSettings) checks() (checks []check) {
+	if s != nil && s.status != nil {
+		checks = append(checks, s.status.confirm)
+	}
+	if s != nil && s.expect != nil {
+		checks = append(checks, s.expect)
+	}
+	return checks
+}
+
+// WithServerKey adds one more accepted key: the next one during a rotation,
+// sandbox beside production, another merchant's. The label of the key that
+// matched is [Event].KeyLabel; the key of [New] has the label "default".
+//
+// Each key can sign every notification: take a retired key out, and never
+// accept a sandbox key where goods are shipped, for a sandbox payment is free.
+func WithServerKey(label, key string) Option {
+	return forMidtrans("server key", func(s *midtransSettings) error {
+		return s.keys.Add("server key", label, key, checkServerKey)
+	})
+}
+
+// WithStatusCheck asks Midtrans' status API about each verified notification,
+// before the handler sees it. Midtrans' signature covers order_id, status_code
+// and gross_amount only: whoever has one signed body of yours can turn a refund
+// or a cancellation into a settlement that verifies. With this option the handler
+// gets the API's facts ([Notification.Confirmed]), and what contradicts them is
+// answered 403.
+//
+// If the API says something later than the notification did (settlement for a
+// capture), the handler runs for the later one, and not again when its own
+// notification comes. If the API cannot be asked, or does not know the
+// transaction, the answer is 503 and Midtrans comes again: with this option you
+// depend on its API, and on the environment and merchant of the client's key:
+// what another key signed (see [WithServerKey]) is not found there. It is off by
+// default. Pay Account and the dashboard's test
+// notifications have no status to ask for, and go through as they are.
+func WithStatusCheck(c *StatusClient) Option {
+	return forMidtrans("status check", func(s *midtransSettings) error {
+		s.status = c
+		if c == nil {
+			return errors.New("status check: the client must not be nil")
+		}
+		return nil
+	})
+}
+
+// WithExpectation compares each payment, before the handler sees it, with what
+// fn says that the order costs: the merchant's own record, not anything that came
+// from the customer's browser. Another amount or currency is answered 409, an
+// order for which fn returns [ErrUnknownOrder] 404, of which Midtrans retries two,
+// for the record that is committed a moment later. Any other error is answered
+// 503. It is off by default.
+//
+// gross_amount is the total the customer pays, with a fee that you add for a
+// payment method: return the total that you asked Midtrans for. The currency is
+// covered by no signature, only by [WithStatusCheck]. The context ends with the
+// response budget. fn must be safe for concurrent use.
+func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {
+	return forMidtrans("expectation", func(s *midtransSettings) error {
+		if fn == nil {
+			return errors.New("expectation: it must not be nil")
+		}
+		s.expect = expectation(fn)
+		return nil
+	})
+}
+
+// WithTestNotifications hands on the notification that the dashboard sends on
+// demand, whose order_id begins with payment_notif_test_. By default it is
+// acknowledged and the handler does not see it: it speaks of no order.
+func WithTestNotifications() Option {
+	return func(s *settings) error { s.handOnTests = true; return nil }
+}
