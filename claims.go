@@ -26,7 +26,7 @@ func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
 	d.claiming = true
 	msg := d.message.Load()
 	claim := Claim{
-		Event:   msg.Event,
+		Key:     msg.Key,
 		Subject: msg.Subject,
 		Stage:   msg.Stage,
 		Owner:   rand.Text(),

@@ -164,7 +164,7 @@ func TestClaimsFromContext(t *testing.T) {
 		ctx = c
 		claims := midhook.ClaimsFromContext(ctx)
 		require.Len(t, claims, 1)
-		assert.Equal(t, n.IdempotencyKey(), claims[0].Event)
+		assert.Equal(t, n.IdempotencyKey(), claims[0].Key)
 		return store.Store.Finish(ctx, claims[0], time.Hour)
 	}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.Equal(t, []string{"acquire", "finish"}, store.calls)
@@ -251,7 +251,7 @@ func TestStoreSeesVerifiedOnly(t *testing.T) {
 	assert.Equal(t, []string{"acquire", "finish", "acquire"}, store.calls)
 	assert.Equal(t, store.claims[0], store.claims[1])
 	assert.NotEqual(t, store.claims[0].Owner, store.claims[2].Owner)
-	assert.Equal(t, midhooktest.Sample("gopay").IdempotencyKey(), store.claims[0].Event)
+	assert.Equal(t, midhooktest.Sample("gopay").IdempotencyKey(), store.claims[0].Key)
 	assert.Equal(t, 40, store.claims[0].Stage)
 	assert.Equal(t, 32*time.Second, store.claims[0].Lease)
 	assert.NotContains(t, fmt.Sprint(store.claims), midhooktest.Sample("gopay").OrderID, "no order in the clear")

@@ -3,6 +3,7 @@ package midhook
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"math"
 	"sync"
@@ -25,9 +26,24 @@ const (
 	Superseded                       // a later stage of the same subject was handled
 )
 
+// String is the state's name: acquired, in_flight, done or superseded.
+func (s ClaimState) String() string {
+	switch s {
+	case Acquired:
+		return "acquired"
+	case InFlight:
+		return "in_flight"
+	case Done:
+		return "done"
+	case Superseded:
+		return "superseded"
+	}
+	return fmt.Sprintf("ClaimState(%d)", int(s))
+}
+
 // Claim is one delivery's claim on an event.
 type Claim struct {
-	Event   string        // what is to be handled once; it has the same Subject in every claim
+	Key     string        // what is to be handled once; it has the same Subject in every claim
 	Subject string        // what events in an order have in common; "" for none
 	Stage   int           // place in that order; 0 or less for none: never superseded, supersedes nothing
 	Owner   string        // random for each delivery
@@ -120,7 +136,7 @@ func (s *lruStore) Acquire(ctx context.Context, c Claim) (ClaimState, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, event := time.Since(s.epoch), s.key(c.Event)
+	now, event := time.Since(s.epoch), s.key(c.Key)
 
 	if d, ok := s.done.Get(event); ok {
 		if now < d.expires {
@@ -174,7 +190,7 @@ func (s *lruStore) Finish(ctx context.Context, c Claim, keep time.Duration) erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now, event, owner := time.Since(s.epoch), s.key(c.Event), maphash.String(s.seeds[0], c.Owner)
+	now, event, owner := time.Since(s.epoch), s.key(c.Key), maphash.String(s.seeds[0], c.Owner)
 
 	if held, ok := s.claims[event]; !ok || held.owner != c.Owner {
 		if d, ok := s.done.Get(event); ok && d.owner == owner {
@@ -205,7 +221,7 @@ func (s *lruStore) Release(ctx context.Context, c Claim) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	event := s.key(c.Event)
+	event := s.key(c.Key)
 	if held, ok := s.claims[event]; !ok || held.owner != c.Owner {
 		return ErrNotOwner
 	}

@@ -33,14 +33,14 @@ type storeScript struct {
 
 // storeClaim is owner's claim on event, at a stage of the subject "S".
 func storeClaim(owner, event string, stage int) midhook.Claim {
-	return midhook.Claim{Event: event, Subject: "S", Stage: stage, Owner: owner, Lease: storeLease}
+	return midhook.Claim{Key: event, Subject: "S", Stage: stage, Owner: owner, Lease: storeLease}
 }
 
 func (s storeScript) acquire(want midhook.ClaimState, c midhook.Claim) {
 	s.Helper()
 	got, err := s.store.Acquire(s.Context(), c)
 	require.NoError(s, err)
-	require.Equal(s, storeAnswers[want], storeAnswers[got], "Acquire of %q by %q", c.Event, c.Owner)
+	require.Equal(s, storeAnswers[want], storeAnswers[got], "Acquire of %q by %q", c.Key, c.Owner)
 }
 
 func (s storeScript) acquireFails(c midhook.Claim) {
@@ -52,12 +52,12 @@ func (s storeScript) acquireFails(c midhook.Claim) {
 
 func (s storeScript) finish(want error, c midhook.Claim) {
 	s.Helper()
-	require.ErrorIs(s, s.store.Finish(s.Context(), c, storeKeep), want, "Finish of %q by %q", c.Event, c.Owner)
+	require.ErrorIs(s, s.store.Finish(s.Context(), c, storeKeep), want, "Finish of %q by %q", c.Key, c.Owner)
 }
 
 func (s storeScript) release(want error, c midhook.Claim) {
 	s.Helper()
-	require.ErrorIs(s, s.store.Release(s.Context(), c), want, "Release of %q by %q", c.Event, c.Owner)
+	require.ErrorIs(s, s.store.Release(s.Context(), c), want, "Release of %q by %q", c.Key, c.Owner)
 }
 
 // handle is a delivery that succeeds.
@@ -345,7 +345,7 @@ func TestLRUStoreStages(t *testing.T) {
 // flight: that would be to run its handler twice at once.
 func TestLRUStoreCapacity(t *testing.T) {
 	claim := func(owner, event string) midhook.Claim {
-		return midhook.Claim{Event: event, Owner: owner, Lease: storeLease}
+		return midhook.Claim{Key: event, Owner: owner, Lease: storeLease}
 	}
 	for _, c := range []struct {
 		rule string
@@ -552,28 +552,28 @@ func TestLRUStoreHostileKeys(t *testing.T) {
 	t.Run("as events", func(t *testing.T) {
 		s := storeScript{t, midhook.NewLRUStore(len(keys))}
 		for _, k := range keys {
-			s.acquire(midhook.Acquired, midhook.Claim{Event: k, Owner: "a", Lease: storeLease})
+			s.acquire(midhook.Acquired, midhook.Claim{Key: k, Owner: "a", Lease: storeLease})
 		}
 		for _, k := range keys {
-			s.acquire(midhook.InFlight, midhook.Claim{Event: k, Owner: "b", Lease: storeLease})
-			s.finish(nil, midhook.Claim{Event: k, Owner: "a"})
+			s.acquire(midhook.InFlight, midhook.Claim{Key: k, Owner: "b", Lease: storeLease})
+			s.finish(nil, midhook.Claim{Key: k, Owner: "a"})
 		}
 		for _, k := range keys {
-			s.acquire(midhook.Done, midhook.Claim{Event: k, Owner: "b", Lease: storeLease})
+			s.acquire(midhook.Done, midhook.Claim{Key: k, Owner: "b", Lease: storeLease})
 		}
 	})
 	t.Run("as subjects", func(t *testing.T) {
 		s := storeScript{t, midhook.NewLRUStore(3 * len(keys))}
 		for i, k := range keys {
-			s.handle(midhook.Claim{Event: fmt.Sprint("low ", i), Subject: k, Stage: 10, Owner: "a", Lease: storeLease})
-			s.handle(midhook.Claim{Event: fmt.Sprint("high ", i), Subject: k, Stage: 40, Owner: "a", Lease: storeLease})
+			s.handle(midhook.Claim{Key: fmt.Sprint("low ", i), Subject: k, Stage: 10, Owner: "a", Lease: storeLease})
+			s.handle(midhook.Claim{Key: fmt.Sprint("high ", i), Subject: k, Stage: 40, Owner: "a", Lease: storeLease})
 		}
 		for i, k := range keys {
 			want := midhook.Superseded
 			if k == "" {
 				want = midhook.Acquired // is no subject
 			}
-			s.acquire(want, midhook.Claim{Event: fmt.Sprint("late ", i), Subject: k, Stage: 10, Owner: "a", Lease: storeLease})
+			s.acquire(want, midhook.Claim{Key: fmt.Sprint("late ", i), Subject: k, Stage: 10, Owner: "a", Lease: storeLease})
 		}
 	})
 	t.Run("as owners", func(t *testing.T) {
@@ -619,7 +619,7 @@ func TestLRUStoreMemory(t *testing.T) {
 	}
 	claim := func(i int) midhook.Claim {
 		body := fmt.Sprintf("%0100d%0100d%0500d", i, i, i)
-		return midhook.Claim{Event: body[:100], Subject: body[100:200], Stage: 40, Owner: body[674:], Lease: storeLease}
+		return midhook.Claim{Key: body[:100], Subject: body[100:200], Stage: 40, Owner: body[674:], Lease: storeLease}
 	}
 	fill := func() (store midhook.Store, each float64) {
 		before := heap()

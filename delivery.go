@@ -132,7 +132,7 @@ func (d *delivery) open() (Outcome, error) {
 		d.opened, err = d.authenticate(ctx, d.opened)
 	}
 	done = true
-	if err == nil && d.opened.Event == "" {
+	if err == nil && d.opened.Key == "" {
 		err = errNoEvent // nothing runs unclaimed
 	}
 	if err == nil || errors.Is(err, ErrUnconfirmed) && !asked {
@@ -168,7 +168,7 @@ func (d *delivery) check(ctx context.Context) (Outcome, error) {
 			return outcome, err
 		}
 		d.message.Store(&msg)
-		if msg.Event != before.Event { // its own notification is on its way
+		if msg.Key != before.Key { // its own notification is on its way
 			if outcome, err := d.acquire(ctx); outcome != proceed {
 				return outcome, err
 			}
@@ -310,7 +310,7 @@ func (d *delivery) survive(where string) {
 
 // tell reports one event.
 func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
-	e := Event{Outcome: outcome, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
+	e := Event{Outcome: outcome, Gateway: d.name, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
 	if msg := d.message.Load(); msg != nil {
 		e.Value, e.KeyLabel = msg.Value, msg.KeyLabel
 		e.Notification, _ = msg.Value.(*Notification)

@@ -153,7 +153,7 @@ func TestPanicAndGoexitRelease(t *testing.T) {
 			assert.Equal(t, value, recovered)
 			assert.Zero(t, w.Code, "no 200 after a panic")
 			assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandlerPanicked}, rec.outcomes())
-			assert.Contains(t, rec.logged(), "middleware_test.go", "the stack is in the log")
+			assert.Contains(t, rec.logged(), "delivery_test.go", "the stack is in the log")
 
 			fail = false
 			hook.Handler(next).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))

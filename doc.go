@@ -46,7 +46,7 @@
 //
 // Midtrans' payouts and subscriptions, Opn and PayMongo go through the same
 // pipeline: packages payout, recurring, opn and paymongo are each a [Gateway] for
-// [NewGateway], and one for another sender is two methods.
+// [NewFor], and one for another sender is two methods.
 //
 // # The server around it
 //

@@ -37,7 +37,7 @@ func (p PostPay) Open(header http.Header, body []byte) (midhook.Message, error) 
 	if err := json.Unmarshal(body, payment); err != nil || payment.ID == "" {
 		return midhook.Message{}, fmt.Errorf("%w: an id is required", midhook.ErrMalformed)
 	}
-	return midhook.Message{Value: payment, Event: "postpay:" + payment.ID}, nil
+	return midhook.Message{Value: payment, Key: "postpay:" + payment.ID}, nil
 }
 
 func (PostPay) Answer(o midhook.Outcome) (status int, contentType, body string) {
@@ -46,9 +46,9 @@ func (PostPay) Answer(o midhook.Outcome) (status int, contentType, body string) 
 
 // A gateway of one's own: what makes a body authentic, which event it is, and what
 // the sender wants to hear.
-func ExampleNewGateway() {
+func ExampleNewFor() {
 	postPay := PostPay{secret: []byte("postpay-test")}
-	hook, err := midhook.NewGateway(postPay, midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	hook, err := midhook.NewFor(postPay, midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)
 	}

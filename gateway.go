@@ -14,11 +14,11 @@ var ErrUnconfirmed = errors.New("notification claims more than was signed or con
 
 // Gateway is one sender of webhooks: how to tell that a body is authentic, and
 // which answers the sender understands. The rest of a delivery's life is the
-// same for all senders, see [NewGateway]. Its methods are called at once from
+// same for all senders, see [NewFor]. Its methods are called at once from
 // many goroutines.
 //
-// A Gateway may have the methods of [Authenticator], [Acceptor] and [Retrier],
-// too.
+// A Gateway may have the methods of [Authenticator], [Acceptor], [Retrier] and
+// [Named], too.
 type Gateway interface {
 	// Open reads a body and checks that it is authentic, without I/O and without
 	// changing header or body, which it may keep. An empty body comes here, too.
@@ -29,7 +29,7 @@ type Gateway interface {
 	// error goes to the log: it must hold nothing of the body or the key.
 	Open(header http.Header, body []byte) (Message, error)
 
-	// Answer is the response to an outcome, asked for once, by [NewGateway]: a
+	// Answer is the response to an outcome, asked for once, by [NewFor]: a
 	// status that the sender takes as the end where nothing is left to do, and one
 	// after which it comes again where something is. [PlainAnswer] will often do.
 	// It must not redirect, and for [OutcomeHandled] be a 2xx.
@@ -44,7 +44,7 @@ type Message struct {
 	// holds a customer's data, give its type a Format and a MarshalJSON, too.
 	Value any
 
-	Event    string // what is to be handled once, see [Claim]; required, and another for every other gateway
+	Key      string // what is to be handled once, see [Claim]; required, and another for every other gateway
 	Subject  string // what events in an order have in common; "" for none
 	Stage    int    // place in that order; 0 for none
 	KeyLabel string // of the key that matched
@@ -81,7 +81,14 @@ type Retrier interface {
 	Retries() bool
 }
 
-// NewGateway returns the middleware for another sender's webhooks: everything
+// Named is a [Gateway] that has a name, which [Event].Gateway, log lines and metrics
+// show: "midtrans", "opn". A name is one word that stays the same: whatever counts by
+// it has one series for each name.
+type Named interface {
+	Name() string
+}
+
+// NewFor returns the middleware for another sender's webhooks: everything
 // that [New] says of Midtrans', but for what makes a body authentic and what the
 // sender wants to hear, which is g's to say. A handler finds the notification with
 // [Value], or the FromContext of g's package.
@@ -89,7 +96,7 @@ type Retrier interface {
 // The options that speak of Midtrans' notifications are refused: [WithServerKey],
 // [WithStatusCheck] and [WithExpectation]. The error lists everything that is
 // wrong.
-func NewGateway(g Gateway, opts ...Option) (*Middleware, error) {
+func NewFor(g Gateway, opts ...Option) (*Middleware, error) {
 	s := defaultSettings()
 	err := s.apply(opts)
 	if v := reflect.ValueOf(g); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {

@@ -79,7 +79,7 @@ func (c courier) Open(_ http.Header, body []byte) (midhook.Message, error) {
 	if c.message != nil {
 		return c.message(p)
 	}
-	return midhook.Message{Value: p, Event: "courier " + p.ID, KeyLabel: "depot"}, nil
+	return midhook.Message{Value: p, Key: "courier " + p.ID, KeyLabel: "depot"}, nil
 }
 
 func (c courier) Answer(o midhook.Outcome) (int, string, string) {
@@ -111,7 +111,7 @@ func (picky) Accepts(status int, header http.Header, body []byte) bool {
 func newCourier(t testing.TB, g midhook.Gateway, opts ...midhook.Option) (*midhook.Middleware, *recorder) {
 	t.Helper()
 	rec := &recorder{}
-	hook, err := midhook.NewGateway(g, rec.options(opts)...)
+	hook, err := midhook.NewFor(g, rec.options(opts)...)
 	require.NoError(t, err)
 	return hook, rec
 }
@@ -122,16 +122,16 @@ func hand(h http.Handler, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestNewGatewayRefusesAllAtOnce(t *testing.T) {
+func TestNewForRefusesAllAtOnce(t *testing.T) {
 	var none *courier
 	for _, g := range []midhook.Gateway{nil, none} {
-		_, err := midhook.NewGateway(g, midhook.WithBudget(0))
+		_, err := midhook.NewFor(g, midhook.WithBudget(0))
 		assert.ErrorContains(t, err, "gateway: it must not be nil")
 		assert.ErrorContains(t, err, "budget")
 	}
 	client, err := midhook.NewStatusClient(testKey)
 	require.NoError(t, err)
-	_, err = midhook.NewGateway(courier{},
+	_, err = midhook.NewFor(courier{},
 		midhook.WithServerKey("next", testKey),
 		midhook.WithStatusCheck(client),
 		midhook.WithExpectation(func(context.Context, *midhook.Notification) (midhook.Expectation, error) {
@@ -145,11 +145,11 @@ func TestNewGatewayRefusesAllAtOnce(t *testing.T) {
 }
 
 // Rule: an answer that would lose events is found when the server starts.
-func TestNewGatewayRefusesAnswers(t *testing.T) {
+func TestNewForRefusesAnswers(t *testing.T) {
 	for status, want := range map[int]string{
 		0: "handled is 0", 199: "handled is 199", 302: "handled is 302: 200 to 599 and no redirect", 404: "handled is 404: a 2xx is required", 600: "handled is 600",
 	} {
-		_, err := midhook.NewGateway(courier{answer: func(midhook.Outcome) (int, string, string) { return status, "", "" }})
+		_, err := midhook.NewFor(courier{answer: func(midhook.Outcome) (int, string, string) { return status, "", "" }})
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -193,7 +193,7 @@ func TestGatewayOfOnesOwn(t *testing.T) {
 func TestGatewayValueThatCannotHide(t *testing.T) {
 	type bare struct{ Secret string }
 	hook, rec := newCourier(t, courier{message: func(*parcel) (midhook.Message, error) {
-		return midhook.Message{Value: bare{"not to be seen"}, Event: "1"}, nil
+		return midhook.Message{Value: bare{"not to be seen"}, Key: "1"}, nil
 	}})
 	assert.Equal(t, 200, hand(hook.Handler(&counter{}), `{}`).Code)
 	e := rec.last()
@@ -229,7 +229,7 @@ func TestGatewayErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hook, rec := newCourier(t, courier{message: func(p *parcel) (midhook.Message, error) {
-				return midhook.Message{Value: p, Event: "1"}, test.err
+				return midhook.Message{Value: p, Key: "1"}, test.err
 			}})
 			runs := &counter{}
 			assert.Equal(t, test.status, hand(hook.Handler(runs), `{}`).Code)
@@ -279,7 +279,7 @@ func TestAuthenticator(t *testing.T) {
 	}
 	t.Run("replaces the message", func(t *testing.T) {
 		hook, rec := newCourier(t, asking{courier{authenticate: func(_ context.Context, m midhook.Message) (midhook.Message, error) {
-			return midhook.Message{Value: &parcel{ID: "true"}, Event: "true"}, nil
+			return midhook.Message{Value: &parcel{ID: "true"}, Key: "true"}, nil
 		}}})
 		h := midhook.HandleValue(hook, func(_ context.Context, p *parcel) error {
 			assert.Equal(t, "true", p.ID)
@@ -537,7 +537,7 @@ func (purse) LogValue() slog.Value {
 // Rule: what hides itself inside of a value is hidden, too.
 func TestGatewayValueThatHidesDeeper(t *testing.T) {
 	hook, rec := newCourier(t, courier{message: func(*parcel) (midhook.Message, error) {
-		return midhook.Message{Value: purse{}, Event: "1"}, nil
+		return midhook.Message{Value: purse{}, Key: "1"}, nil
 	}})
 	assert.Equal(t, 200, hand(hook.Handler(&counter{}), `{}`).Code)
 	e := rec.last()

@@ -31,7 +31,7 @@ var errNoHandler = errors.New("midhook: nil handler")
 // HandleMessage hands an event that was not delivered to next as if it had been:
 // the same pipeline from the claim on, so that next runs once, whether a delivery
 // of the event comes before, after or at the same time. It is for events that the
-// sender's API was asked for, and it trusts msg: msg.Value and msg.Event must be
+// sender's API was asked for, and it trusts msg: msg.Value and msg.Key must be
 // what the [Gateway] makes of the same event when it is delivered.
 //
 // It returns nil if next succeeded, or the event had been handled; otherwise an
@@ -44,7 +44,7 @@ func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte
 	if next == nil {
 		return errNoHandler
 	}
-	if msg.Event == "" {
+	if msg.Key == "" {
 		return fmt.Errorf("midhook: %w", errNoEvent)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(body))

@@ -99,7 +99,7 @@ func TestHandleMessageBesideADelivery(t *testing.T) {
 			assert.True(t, ok)
 			time.Sleep(time.Second)
 		}}
-		msg := midhook.Message{Value: &parcel{ID: "7"}, Event: "courier 7"}
+		msg := midhook.Message{Value: &parcel{ID: "7"}, Key: "courier 7"}
 		delivered := make(chan int)
 		go func() { delivered <- hand(hook.Handler(runs), `{"ID":"7"}`).Code }()
 		synctest.Wait()
@@ -127,7 +127,7 @@ func TestHandleMessageTakesAReceiver(t *testing.T) {
 			return midhook.Permanent(errors.New("of another shop"))
 		}),
 	} {
-		msg := midhook.Message{Value: &parcel{ID: name}, Event: "courier " + name}
+		msg := midhook.Message{Value: &parcel{ID: name}, Key: "courier " + name}
 		for range 2 {
 			assert.NoError(t, hook.HandleMessage(t.Context(), msg, []byte(`{}`), next), name)
 		}

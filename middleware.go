@@ -14,10 +14,11 @@ import (
 
 // Middleware receives Midtrans' notifications, or another sender's, and hands
 // them to the merchant's handler: verified, once, and answered in time. It is
-// made by [New] or [NewGateway] and safe for concurrent use.
+// made by [New] or [NewFor] and safe for concurrent use.
 type Middleware struct {
 	settings
 	gateway      Gateway
+	name         string                                                 // of the gateway, "" if it has none
 	authenticate func(context.Context, Message) (Message, error)        // nil: Open is enough
 	accepts      func(status int, header http.Header, body []byte) bool // nil: every 2xx
 	patient      bool                                                   // the sender may not come again
@@ -61,6 +62,9 @@ func newMiddleware(g Gateway, s settings) (*Middleware, error) {
 		checks:      s.midtrans.checks(),
 		observation: newObservation(s.logger, s.observer),
 		lease:       s.budget + s.grace + leaseMargin,
+	}
+	if n, ok := g.(Named); ok {
+		m.name = n.Name()
 	}
 	if a, ok := g.(Authenticator); ok {
 		m.authenticate = a.Authenticate

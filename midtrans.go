@@ -32,6 +32,8 @@ func (g midtrans) Open(_ http.Header, body []byte) (Message, error) {
 	return n.Message(label), nil
 }
 
+func (midtrans) Name() string { return "midtrans" }
+
 func (midtrans) Answer(o Outcome) (status int, contentType, body string) { return PlainAnswer(o) }
 
 // Message is what the pipeline is to know of n, for a [Gateway] of one's own whose
@@ -39,7 +41,7 @@ func (midtrans) Answer(o Outcome) (status int, contentType, body string) { retur
 func (n *Notification) Message(keyLabel string) Message {
 	return Message{
 		Value:    n,
-		Event:    n.IdempotencyKey(),
+		Key:      n.IdempotencyKey(),
 		Subject:  n.subject(),
 		Stage:    n.stage(),
 		KeyLabel: keyLabel,
@@ -83,7 +85,7 @@ type midtransSettings struct {
 	expect check         // nil: any order and amount
 }
 
-// forMidtrans is an option that [NewGateway] refuses.
+// forMidtrans is an option that [NewFor] refuses.
 func forMidtrans(name string, set func(*midtransSettings) error) Option {
 	return func(s *settings) error {
 		if s.midtrans == nil {

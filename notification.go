@@ -27,6 +27,17 @@ const (
 	PayAccount
 )
 
+// String is the kind's name: payment or pay_account.
+func (k Kind) String() string {
+	switch k {
+	case Payment:
+		return "payment"
+	case PayAccount:
+		return "pay_account"
+	}
+	return fmt.Sprintf("Kind(%d)", int(k))
+}
+
 // TransactionStatus is where a transaction stands. [Parse] lower-cases it.
 // Midtrans may add statuses: treat an unknown one as not paid.
 type TransactionStatus string

@@ -18,7 +18,8 @@ import (
 // handler ends OutcomeLateHandled or OutcomeLateFailed. So does one that fails
 // after the budget before it got to the handler.
 type Event struct {
-	Outcome
+	Outcome      Outcome
+	Gateway      string        // the gateway's name, see Named: "midtrans" for Midtrans' payments
 	StatusCode   int           // the answer's; 0 when a panic left the answer to whoever recovers it
 	Notification *Notification // nil unless its signature matched, and for other senders than Midtrans
 	Value        any           // of the Message, for every sender; nil unless it was authentic
@@ -33,6 +34,9 @@ func (e Event) attrs() []slog.Attr {
 		slog.String("outcome", e.Outcome.String()),
 		slog.Int("status", e.StatusCode),
 		slog.Duration("duration", e.Duration),
+	}
+	if e.Gateway != "" {
+		attrs = append(attrs, slog.String("gateway", e.Gateway))
 	}
 	if e.KeyLabel != "" {
 		attrs = append(attrs, slog.String("key", e.KeyLabel))
@@ -69,9 +73,6 @@ func (e Event) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
 
 // MarshalJSON gives what LogValue shows.
 func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.attrs()) }
-
-// MarshalText hides Outcome's, which would stand for the whole event.
-func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
 // observation carries events to the log and to the observer.
 type observation struct {

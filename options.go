@@ -13,10 +13,10 @@ import (
 	"github.com/midhook/midhook/internal/option"
 )
 
-// Option changes a default of [New] or [NewGateway].
+// Option changes a default of [New] or [NewFor].
 type Option func(*settings) error
 
-// settings is what New and NewGateway decide, once.
+// settings is what New and NewFor decide, once.
 type settings struct {
 	midtrans         *midtransSettings // nil for another gateway
 	budget           time.Duration

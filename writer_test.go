@@ -174,7 +174,7 @@ func TestLatePanic(t *testing.T) {
 		res.Body.Close()
 		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
 		assert.Contains(t, rec.logged(), "too late")
-		assert.Contains(t, rec.logged(), "budget_test.go")
+		assert.Contains(t, rec.logged(), "writer_test.go")
 		fail = false
 		assert.Equal(t, "handled", postOutcome(t, client, rec))
 	})

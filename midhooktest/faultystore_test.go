@@ -22,7 +22,7 @@ import (
 const faultyKey = "SB-Mid-server-test"
 
 func faultyClaim(owner string) midhook.Claim {
-	return midhook.Claim{Event: "E", Owner: owner, Lease: time.Minute}
+	return midhook.Claim{Key: "E", Owner: owner, Lease: time.Minute}
 }
 
 // Rule: a FaultyStore without faults is the store behind it.
@@ -57,7 +57,7 @@ func TestStoreFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inner := newModel("")
 				store := NewFaultyStore(inner)
-				claim := midhook.Claim{Event: "E", Owner: "a", Lease: 24 * time.Hour}
+				claim := midhook.Claim{Key: "E", Owner: "a", Lease: 24 * time.Hour}
 				call := func(name string, operation func(context.Context) error) {
 					t.Helper()
 					ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -291,7 +291,7 @@ func (s stormStore) Finish(ctx context.Context, c midhook.Claim, keep time.Durat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		s.finished[c.Event] = true
+		s.finished[c.Key] = true
 	}
 	return err
 }

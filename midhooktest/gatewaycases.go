@@ -144,7 +144,7 @@ type namingStore struct {
 }
 
 func (s *namingStore) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
-	s.names = append(s.names, c.Event)
+	s.names = append(s.names, c.Key)
 	return s.Store.Acquire(ctx, c)
 }
 

@@ -22,7 +22,7 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 
 // call makes one request to the handler. It returns when the answer is complete
 // or ctx ends; the handler may run on.
-func (g *Gateway) call(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
+func (g *Engine) call(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
 	connection, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	w := &responseWriter{header: http.Header{}, length: -1, ended: make(chan struct{})}
 	r := serverRequest(connection, u, header, body, w)

@@ -1,6 +1,6 @@
 // Package midhooktest helps to test a handler of Midtrans' notifications: sample
 // bodies of every payment method and status, signed with a key of the test's own;
-// [Gateway], which delivers and retries as Midtrans does, and the [Scenarios] a
+// [Engine], which delivers and retries as Midtrans does, and the [Scenarios] a
 // handler should stand, in [TestHandler]; a [StatusServer]; [TestStore], the
 // contract of a [midhook.Store], and [FaultyStore], one that fails; and for other
 // senders' webhooks the [Senders], and [TestGateway], what every [midhook.Gateway]

@@ -17,9 +17,9 @@ import (
 
 // Subject is a merchant's handler for a [Scenario] to play against.
 type Subject struct {
-	// Gateway has the handler, or a server's URL, and the server key. Give the
+	// Engine has the handler, or a server's URL, and the server key. Give the
 	// whole endpoint: with the router, the sessions and the recovery in front of it.
-	Gateway *Gateway
+	Engine *Engine
 
 	// Fulfilled says how many times an order was fulfilled so far: goods were
 	// shipped, a balance was credited. Without it, a scenario sees the answers only.
@@ -58,7 +58,7 @@ type Scenario struct {
 //		midhooktest.TestHandler(t, func(t *testing.T) midhooktest.Subject {
 //			shop := newFakeShop()
 //			return midhooktest.Subject{
-//				Gateway:   &midhooktest.Gateway{Handler: newServer(shop, key), ServerKey: key},
+//				Engine:    &midhooktest.Engine{Handler: newServer(shop, key), Secret: key},
 //				Fulfilled: shop.fulfilled,
 //				Mishap:    &shop.mishap,
 //			}
@@ -80,7 +80,7 @@ func TestHandler(t *testing.T, newSubject func(t *testing.T) Subject) {
 // gets is the bubble's, without Run and Parallel. What it starts must have ended
 // with the test (t.Cleanup), and must not be waiting for the world outside: a
 // handler that talks to a database or any other real socket stands still in a
-// bubble. Test such a one with [Scenario.Play], at a [Gateway].Speed of its own.
+// bubble. Test such a one with [Scenario.Play], at a [Engine].Speed of its own.
 //
 // The test is skipped if the scenario needs what the Subject has not.
 func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
@@ -90,8 +90,8 @@ func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
 		t.Helper()
 		subject := newSubject(t)
 		switch {
-		case subject.Gateway == nil || subject.Gateway.Handler == nil:
-			t.Fatal("midhooktest: Subject.Gateway needs a Handler: a bubble has no network")
+		case subject.Engine == nil || subject.Engine.Handler == nil:
+			t.Fatal("midhooktest: Subject.Engine needs a Handler: a bubble has no network")
 		case subject.Fulfilled == nil:
 			t.Fatal("midhooktest: Subject.Fulfilled is required")
 		}
@@ -121,25 +121,25 @@ func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
 //		})
 //	}
 //
-// At the [Gateway].Speed of 3600 a scenario takes six seconds or less. With a
+// At the [Engine].Speed of 3600 a scenario takes six seconds or less. With a
 // Mishap, those whose handlers are slow, SlowHandler and Burst, are played at 60 at
 // most, so that retries leave the handler some time, and take some minutes.
 func (s Scenario) Play(ctx context.Context, subject Subject) ([]Delivery, error) {
 	switch {
 	case s.play == nil:
 		return nil, errors.New("midhooktest: this is none of Scenarios")
-	case subject.Gateway == nil || subject.Gateway.ServerKey == "":
-		return nil, errors.New("midhooktest: Subject.Gateway and its ServerKey are required")
+	case subject.Engine == nil || subject.Engine.Secret == "":
+		return nil, errors.New("midhooktest: Subject.Engine and its Secret are required")
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	p := &performance{Scenario: s, Subject: subject, ctx: ctx, start: time.Now(), speed: subject.Gateway.speed()}
+	p := &performance{Scenario: s, Subject: subject, ctx: ctx, start: time.Now(), speed: subject.Engine.speed()}
 	if subject.Mishap != nil {
 		p.Mishap.be(nil)
 		defer p.Mishap.be(nil)
 	}
 	s.play(p)
-	p.Gateway.Wait()
+	p.Engine.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.deliveries, errors.Join(p.problems...)
@@ -205,10 +205,10 @@ func (p *performance) deliver(n *midhook.Notification) Delivery {
 // ship delivers what needs more than a notification and the gateway's own ways.
 func (p *performance) ship(s shipment) Delivery {
 	if s.body == nil {
-		s.body = Body(s.n, p.Gateway.ServerKey)
+		s.body = Body(s.n, p.Engine.Secret)
 	}
 	s.speed = p.speed
-	d, err := p.Gateway.deliver(p.ctx, s)
+	d, err := p.Engine.deliver(p.ctx, s)
 	if err != nil {
 		p.fail(err)
 	}
@@ -282,7 +282,7 @@ func (p *performance) fulfilled(want int, orders ...string) {
 	if p.Fulfilled == nil {
 		return
 	}
-	p.Gateway.Wait()
+	p.Engine.Wait()
 	for _, order := range orders {
 		if got := p.Fulfilled(order); got != want {
 			p.broken(p.Rule, "order %s was fulfilled %s, want %s%s", order, times(got), times(want), p.attempts(order))

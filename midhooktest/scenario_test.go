@@ -63,7 +63,7 @@ func (s *shop) fulfilled(order string) int {
 
 func (s *shop) subject(h http.Handler) midhooktest.Subject {
 	return midhooktest.Subject{
-		Gateway:   &midhooktest.Gateway{Handler: h, URL: "https://shop.example/midtrans", ServerKey: key},
+		Engine:    &midhooktest.Engine{Handler: h, URL: "https://shop.example/midtrans", Secret: key},
 		Fulfilled: s.fulfilled,
 		Mishap:    &s.mishap,
 		NextKey:   nextKey,
@@ -342,14 +342,14 @@ func TestPlayRefusesWhatItCannotPlay(t *testing.T) {
 	h := sound()
 	for says, c := range map[string]struct {
 		scenario midhooktest.Scenario
-		gateway  *midhooktest.Gateway
+		gateway  *midhooktest.Engine
 	}{
-		"none of Scenarios":  {midhooktest.Scenario{Name: "mine"}, h.subject(h).Gateway},
+		"none of Scenarios":  {midhooktest.Scenario{Name: "mine"}, h.subject(h).Engine},
 		"are required":       {midhooktest.Crash, nil},
-		"its ServerKey":      {midhooktest.Crash, &midhooktest.Gateway{Handler: h}},
-		"a Handler or a URL": {midhooktest.Tampering, &midhooktest.Gateway{ServerKey: key}},
+		"its Secret":         {midhooktest.Crash, &midhooktest.Engine{Handler: h}},
+		"a Handler or a URL": {midhooktest.Tampering, &midhooktest.Engine{Secret: key}},
 	} {
-		_, err := c.scenario.Play(t.Context(), midhooktest.Subject{Gateway: c.gateway})
+		_, err := c.scenario.Play(t.Context(), midhooktest.Subject{Engine: c.gateway})
 		require.ErrorContains(t, err, says)
 		assert.Equal(t, 1, strings.Count(err.Error(), says), "once is enough")
 	}
@@ -391,7 +391,7 @@ func TestScenariosOverASocket(t *testing.T) {
 		server.Start()
 		defer server.Close()
 		subject := h.subject(nil)
-		subject.Gateway = &midhooktest.Gateway{URL: server.URL + "/midtrans", ServerKey: key, Speed: speed}
+		subject.Engine = &midhooktest.Engine{URL: server.URL + "/midtrans", Secret: key, Speed: speed}
 		_, err := s.Play(t.Context(), subject)
 		return err
 	}
@@ -422,12 +422,12 @@ func TestTestHandlerFails(t *testing.T) {
 		})
 		t.Run("no Fulfilled", func(t *testing.T) {
 			midhooktest.Crash.Test(t, func(*testing.T) midhooktest.Subject {
-				return midhooktest.Subject{Gateway: &midhooktest.Gateway{Handler: sound(), ServerKey: key}}
+				return midhooktest.Subject{Engine: &midhooktest.Engine{Handler: sound(), Secret: key}}
 			})
 		})
 		t.Run("no Handler", func(t *testing.T) {
 			midhooktest.Crash.Test(t, func(*testing.T) midhooktest.Subject {
-				return midhooktest.Subject{Gateway: &midhooktest.Gateway{URL: "http://127.0.0.1/", ServerKey: key}}
+				return midhooktest.Subject{Engine: &midhooktest.Engine{URL: "http://127.0.0.1/", Secret: key}}
 			})
 		})
 		return

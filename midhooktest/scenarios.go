@@ -102,7 +102,7 @@ func (p *performance) slowHandler() {
 		return
 	}
 	p.speed = min(p.speed, slowSpeed)
-	policy := p.Gateway.policy()
+	policy := p.Engine.policy()
 
 	slow := p.order()
 	p.mishap(takes(policy.Timeout + 5*time.Second))
@@ -256,7 +256,7 @@ func (p *performance) redirectTrap() {
 		p.delivered(d)
 		p.fulfilled(1, order)
 	}
-	u, _, err := p.Gateway.route("")
+	u, _, err := p.Engine.route("")
 	if err != nil || u.Path == "" || u.Path == "/" {
 		return // with no other spelling; and err, the first delivery has told
 	}
@@ -265,7 +265,7 @@ func (p *performance) redirectTrap() {
 	if spelling.Path = strings.TrimSuffix(u.Path, "/"); spelling.Path == u.Path {
 		spelling.Path += "/"
 	}
-	once := p.Gateway.policy().once()
+	once := p.Engine.policy().once()
 	if d := p.ship(shipment{n: p.happened(p.paid(p.order())), url: spelling.String(), policy: &once}); trapped(d) {
 		p.broken(p.Rule, "%s:\n%s", spelling.Path, d)
 	}
@@ -314,9 +314,9 @@ var Tampering = Scenario{
 
 func (p *performance) tampering() {
 	const unsigned = ": check the signature, and do not answer 2xx, so that Midtrans comes again when it is your key that is wrong."
-	order, key := p.order(), p.Gateway.ServerKey
+	order, key := p.order(), p.Engine.Secret
 	pending, paid := p.happened(p.pending(order)), p.paid(order)
-	once := p.Gateway.policy().once()
+	once := p.Engine.policy().once()
 
 	fulfilled := 0
 	fulfils := func(body []byte) (Delivery, bool) {
@@ -324,7 +324,7 @@ func (p *performance) tampering() {
 		if p.Fulfilled == nil {
 			return d, false
 		}
-		p.Gateway.Wait()
+		p.Engine.Wait()
 		before := fulfilled
 		fulfilled = p.Fulfilled(order)
 		return d, fulfilled > before

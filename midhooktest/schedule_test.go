@@ -81,7 +81,7 @@ func TestRetriesByTheAnswer(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.answers), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				g := &midhooktest.Gateway{Handler: answers(c.answers...), ServerKey: key}
+				g := &midhooktest.Engine{Handler: answers(c.answers...), Secret: key}
 				d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
 				require.NoError(t, err)
 				assert.Len(t, d.Attempts, c.attempts)
@@ -100,7 +100,7 @@ func TestWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		early, late := 2*time.Minute, time.Duration(0) // of the first retry
 		for seed := range uint64(200) {
-			g := &midhooktest.Gateway{Handler: answers(403), ServerKey: key, Seed: seed}
+			g := &midhooktest.Engine{Handler: answers(403), Secret: key, Seed: seed}
 			start := time.Now()
 			d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
 			require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestWaits(t *testing.T) {
 // The wait begins when the attempt has failed, not when it began.
 func TestWaitsBeginAtTheEndOfAnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &midhooktest.Gateway{ServerKey: key, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		g := &midhooktest.Engine{Secret: key, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(10 * time.Second)
 			w.WriteHeader(500)
 		})}
@@ -139,7 +139,7 @@ func TestWaitsBeginAtTheEndOfAnAttempt(t *testing.T) {
 func TestSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waits := func(seed uint64, order string) (waits []time.Duration) {
-			g := &midhooktest.Gateway{Handler: answers(403), ServerKey: key, Seed: seed}
+			g := &midhooktest.Engine{Handler: answers(403), Secret: key, Seed: seed}
 			d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay", midhooktest.Order(order)))
 			require.NoError(t, err)
 			for _, a := range d.Attempts {
@@ -158,7 +158,7 @@ func TestSpeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		play := func(speed float64) (midhooktest.Delivery, time.Duration) {
 			start := time.Now()
-			g := &midhooktest.Gateway{ServerKey: key, Speed: speed, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			g := &midhooktest.Engine{Secret: key, Speed: speed, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				<-r.Context().Done()
 			})}
 			d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
@@ -196,7 +196,7 @@ func TestOtherPolicies(t *testing.T) {
 			{midhooktest.RetryPolicy{}, 500, 1},
 			{midhooktest.RetryPolicy{Otherwise: 3}, 500, 1}, // no waits, no retries
 		} {
-			g := &midhooktest.Gateway{Handler: answers(c.status), Policy: &c.policy}
+			g := &midhooktest.Engine{Handler: answers(c.status), Policy: &c.policy}
 			start := time.Now()
 			d, err := g.DeliverBody(t.Context(), []byte(`{}`))
 			require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestDeliverEndsWithItsContext(t *testing.T) {
 				time.AfterFunc(c.after, func() { cancel(enough) })
 				hungUp := time.Duration(0)
 				start := time.Now()
-				g := &midhooktest.Gateway{ServerKey: key, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				g := &midhooktest.Engine{Secret: key, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					<-r.Context().Done()
 					hungUp = time.Since(start)
 				})}
@@ -249,7 +249,7 @@ func TestDeliverEndsWithItsContext(t *testing.T) {
 func TestAttemptsInWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		g := &midhooktest.Gateway{Handler: answers(503, 200), ServerKey: key, OnAttempt: func(n *midhook.Notification, a midhooktest.Attempt) {
+		g := &midhooktest.Engine{Handler: answers(503, 200), Secret: key, OnAttempt: func(n *midhook.Notification, a midhooktest.Attempt) {
 			told = append(told, n.OrderID+" "+a.String())
 		}}
 		d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
@@ -342,7 +342,7 @@ func TestPayMongoSuccesses(t *testing.T) {
 func payMongo(t *testing.T, h http.Handler) midhooktest.Delivery {
 	t.Helper()
 	sender := midhooktest.PayMongoSender()
-	g := &midhooktest.Gateway{Handler: h, Sender: &sender, ServerKey: "whsk_test"}
+	g := &midhooktest.Engine{Handler: h, Sender: &sender, Secret: "whsk_test"}
 	defer g.Wait()
 	d, err := g.DeliverSigned(t.Context(), sender.Event(0))
 	require.NoError(t, err)
@@ -383,7 +383,7 @@ func TestNoRetries(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			sender := midhooktest.OpnSender()
-			g := &midhooktest.Gateway{Handler: answers(status), Sender: &sender, ServerKey: "b21pc2Utd2ViaG9vay1zZWNyZXQ="}
+			g := &midhooktest.Engine{Handler: answers(status), Sender: &sender, Secret: "b21pc2Utd2ViaG9vay1zZWNyZXQ="}
 			d, err := g.DeliverSigned(t.Context(), sender.Event(0))
 			require.NoError(t, err)
 			require.Len(t, d.Attempts, 1)
@@ -414,7 +414,7 @@ func TestDisabledEndpoint(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			sender, succeeds, runs := midhooktest.PayMongoSender(), false, 0
-			g := &midhooktest.Gateway{Sender: &sender, ServerKey: "whsk_test", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			g := &midhooktest.Engine{Sender: &sender, Secret: "whsk_test", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				runs++
 				if succeeds {
 					_, _ = io.WriteString(w, `{}`)
@@ -443,7 +443,7 @@ func TestDisabledWhileOthersAreOnTheirWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sender := midhooktest.PayMongoSender()
 		policy := midhooktest.RetryPolicy{Waits: []time.Duration{time.Minute, time.Minute}, Otherwise: 2, DisableAfter: 3}
-		g := &midhooktest.Gateway{Sender: &sender, Policy: &policy, ServerKey: "whsk_test", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g := &midhooktest.Engine{Sender: &sender, Policy: &policy, Secret: "whsk_test", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			if bytes.Contains(body, []byte("evt_9")) {
 				time.Sleep(3 * time.Minute) // it succeeds when the others are lost

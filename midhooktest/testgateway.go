@@ -63,7 +63,7 @@ type GatewayTest struct {
 //			New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 //				gateway, err := paymongo.New("whsk_test")
 //				…
-//				hook, err := midhook.NewGateway(gateway, opts...)
+//				hook, err := midhook.NewFor(gateway, opts...)
 //				…
 //				return hook
 //			},
@@ -202,7 +202,7 @@ type gatewayTrial struct {
 	GatewayTest
 	t *testing.T
 
-	endpoints []*Gateway
+	endpoints []*Engine
 
 	mu         sync.Mutex
 	out        bytes.Buffer // all that anyone could see
@@ -242,7 +242,7 @@ const (
 )
 
 // endpoint is the sender's way to a merchant's handler, without retries.
-func (tr *gatewayTrial) endpoint(next http.HandlerFunc, opts ...midhook.Option) *Gateway {
+func (tr *gatewayTrial) endpoint(next http.HandlerFunc, opts ...midhook.Option) *Engine {
 	tr.t.Helper()
 	opts = append([]midhook.Option{
 		midhook.WithObserver(tr.observe),
@@ -256,7 +256,7 @@ func (tr *gatewayTrial) endpoint(next http.HandlerFunc, opts ...midhook.Option) 
 	}
 	once := tr.Sender.Policy.once()
 	once.DisableAfter = 0
-	g := &Gateway{Handler: hook.Handler(next), Sender: &tr.Sender, ServerKey: tr.Secret, Policy: &once}
+	g := &Engine{Handler: hook.Handler(next), Sender: &tr.Sender, Secret: tr.Secret, Policy: &once}
 	tr.endpoints = append(tr.endpoints, g)
 	return g
 }
@@ -306,16 +306,16 @@ func signatureInside(body, signed []byte) string {
 }
 
 // send delivers an event once.
-func (tr *gatewayTrial) send(g *Gateway, nr int) Attempt {
+func (tr *gatewayTrial) send(g *Engine, nr int) Attempt {
 	return tr.sendBody(g, tr.Sender.Event(nr))
 }
 
-func (tr *gatewayTrial) sendBody(g *Gateway, body []byte) Attempt {
+func (tr *gatewayTrial) sendBody(g *Engine, body []byte) Attempt {
 	header, signed := tr.sign(body, tr.Secret)
 	return tr.sendRequest(g, header, signed)
 }
 
-func (tr *gatewayTrial) sendRequest(g *Gateway, header http.Header, body []byte) Attempt {
+func (tr *gatewayTrial) sendRequest(g *Engine, header http.Header, body []byte) Attempt {
 	d, err := g.DeliverRequest(tr.t.Context(), header, body)
 	if err != nil {
 		tr.t.Errorf("delivering: %v", err)

@@ -66,7 +66,7 @@ func newCourier(changes ...func(*courier)) *courier {
 			return &parcel{fields.ID, fields.Phone}, nil
 		},
 		message: func(p *parcel, key int) midhook.Message {
-			return midhook.Message{Value: p, Event: "courier " + p.id, KeyLabel: fmt.Sprint("key ", key)}
+			return midhook.Message{Value: p, Key: "courier " + p.id, KeyLabel: fmt.Sprint("key ", key)}
 		},
 		answer: midhook.PlainAnswer,
 	}
@@ -174,7 +174,7 @@ func courierTest(g midhook.Gateway, policy midhooktest.RetryPolicy) midhooktest.
 		Secret:     courierSecret,
 		NextSecret: courierNextSecret,
 		New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
-			hook, err := midhook.NewGateway(g, opts...)
+			hook, err := midhook.NewFor(g, opts...)
 			require.NoError(t, err)
 			return hook
 		},
@@ -405,27 +405,27 @@ func brokenGateways() map[string]broken {
 			says:  []string{"gateway: its answer to duplicate is 302: 200 to 599 and no redirect is required"},
 		},
 		"one event for all": {
-			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event = "courier" })),
+			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Key = "courier" })),
 			cases: []string{"duplicate", "rotation"},
 			says:  []string{"other events: runs of the handler: 1, want 2"},
 		},
 		"another event each time": {
-			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event += rand.Text() })),
+			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Key += rand.Text() })),
 			cases: []string{"duplicate", "shared-store", "at-once", "budget", "hang-up"},
 			says:  []string{"one event: runs of the handler: 2, want 1", "32 runs at once", "hung up on: runs of the handler: 2, want 1"},
 		},
 		"another event each minute": {
-			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event += time.Now().Format(time.Kitchen) })),
+			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Key += time.Now().Format(time.Kitchen) })),
 			cases: []string{"duplicate"},
 			says:  []string{"one event: runs of the handler: 2, want 1"},
 		},
 		"no event": {
-			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Event = "" })),
+			test:  retried(telling(func(m *midhook.Message, _ *parcel) { m.Key = "" })),
 			cases: allCasesBut("samples", "garbage"),
 			says:  []string{"the gateway did not say which event this is"},
 		},
 		"event without the gateway's name": {
-			test:  retried(telling(func(m *midhook.Message, p *parcel) { m.Event = p.id })),
+			test:  retried(telling(func(m *midhook.Message, p *parcel) { m.Key = p.id })),
 			cases: []string{"shared-store"},
 			says:  []string{"the event is named parcel-0, as in the body: the gateway's name must be in it, too"},
 		},
@@ -434,7 +434,7 @@ func brokenGateways() map[string]broken {
 				g := retried()
 				g.New = func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 					machine := rand.Text()
-					hook, err := midhook.NewGateway(newCourier(telling(func(m *midhook.Message, _ *parcel) { m.Event += machine })), opts...)
+					hook, err := midhook.NewFor(newCourier(telling(func(m *midhook.Message, _ *parcel) { m.Key += machine })), opts...)
 					require.NoError(t, err)
 					return hook
 				}
@@ -600,7 +600,7 @@ func brokenGateways() map[string]broken {
 			test: func() midhooktest.GatewayTest {
 				g := retried()
 				g.New = func(t testing.TB, _ ...midhook.Option) *midhook.Middleware {
-					hook, err := midhook.NewGateway(newCourier(), midhook.WithLogger(slog.New(slog.DiscardHandler)))
+					hook, err := midhook.NewFor(newCourier(), midhook.WithLogger(slog.New(slog.DiscardHandler)))
 					require.NoError(t, err)
 					return hook
 				}

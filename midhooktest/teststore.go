@@ -143,7 +143,7 @@ func (s *storeScript) failed() bool {
 
 // claim is owner's claim on an event, at a stage of the case's own subject.
 func (s *storeScript) claim(owner, event string, stage int) midhook.Claim {
-	return midhook.Claim{Event: s.id + event, Subject: s.id + " subject", Stage: stage, Owner: owner, Lease: longEnough}
+	return midhook.Claim{Key: s.id + event, Subject: s.id + " subject", Stage: stage, Owner: owner, Lease: longEnough}
 }
 
 func brief(c midhook.Claim) midhook.Claim {
@@ -159,7 +159,7 @@ func (s *storeScript) shown(c midhook.Claim) string {
 		}
 		return strconv.Quote(k)
 	}
-	return fmt.Sprintf("event %s of subject %s, stage %d, by owner %s", short(c.Event), short(c.Subject), c.Stage, short(c.Owner))
+	return fmt.Sprintf("event %s of subject %s, stage %d, by owner %s", short(c.Key), short(c.Subject), c.Stage, short(c.Owner))
 }
 
 // moment is when something happened in the store: between two times of ours.
@@ -439,7 +439,7 @@ var storeCases = slices.Concat([]storeCase{
 		c := s.claim("a", "E", 40)
 		s.handle(c)
 		twin := s.claim("b", "", 10)
-		twin.Event, twin.Subject = c.Subject, c.Event
+		twin.Key, twin.Subject = c.Subject, c.Key
 		s.handle(twin)
 		s.acquire(superseded, s.claim("c", "lower", 30))
 	}},
@@ -721,7 +721,7 @@ var storeCases = slices.Concat([]storeCase{
 			s.race(racers, func(i int) { s.acquire(acquired, stage(i+1)) })
 			s.race(racers, func(i int) { s.finish(nil, stage(i+1), longEnough) })
 			late := stage(racers - 1)
-			late.Event += " late"
+			late.Key += " late"
 			s.acquire(superseded, late)
 		})
 	}},
@@ -810,7 +810,7 @@ func (s *storeScript) unique(keys []string) []string {
 func (s *storeScript) eventsDiffer(keys []string) {
 	keys = s.unique(keys)
 	claim := func(i int, owner string) midhook.Claim {
-		return midhook.Claim{Event: keys[i], Owner: owner + strconv.Itoa(i), Lease: longEnough}
+		return midhook.Claim{Key: keys[i], Owner: owner + strconv.Itoa(i), Lease: longEnough}
 	}
 	s.each(len(keys),
 		func(i int) { s.acquire(acquired, claim(i, "a")) },
@@ -824,7 +824,7 @@ func (s *storeScript) eventsDiffer(keys []string) {
 func (s *storeScript) subjectsDiffer(keys []string) {
 	keys = s.unique(keys)
 	claim := func(i int, event string, stage int) midhook.Claim {
-		return midhook.Claim{Event: fmt.Sprint(s.id, event, i), Subject: keys[i], Stage: 10*(i+1) + stage, Owner: "a", Lease: longEnough}
+		return midhook.Claim{Key: fmt.Sprint(s.id, event, i), Subject: keys[i], Stage: 10*(i+1) + stage, Owner: "a", Lease: longEnough}
 	}
 	s.each(len(keys),
 		func(i int) { s.acquire(acquired, claim(i, "highest", 0)) },

@@ -259,7 +259,7 @@ func newRekeyed(role string, change func(string) string) midhook.Store {
 	return &rekeyed{midhook.NewLRUStore(4096), func(c *midhook.Claim) {
 		switch role {
 		case "events":
-			c.Event = change(c.Event)
+			c.Key = change(c.Key)
 		case "subjects":
 			c.Subject = change(c.Subject)
 		case "owners":
@@ -338,7 +338,7 @@ func (s *modelStore) enter(ctx context.Context, operation string, c midhook.Clai
 	case ctx.Err() != nil:
 		return now, "", nil, ctx.Err()
 	}
-	event = c.Event
+	event = c.Key
 	if s.has("key is event and subject") {
 		event += c.Subject
 	}
@@ -378,7 +378,7 @@ func (s *modelStore) Acquire(ctx context.Context, c midhook.Claim) (state midhoo
 		return 0, fmt.Errorf("connection refused")
 	case s.has("no answer"):
 		return 0, nil
-	case s.has("empty event refused") && c.Event == "":
+	case s.has("empty event refused") && c.Key == "":
 		return 0, fmt.Errorf("empty key")
 	case s.has("superseded before done") && s.superseded(c, now):
 		return midhook.Superseded, nil

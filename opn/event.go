@@ -195,7 +195,7 @@ func (e *Event) IdempotencyKey() string {
 // Message is what the pipeline is to know of e, for [midhook.Middleware.HandleMessage]
 // and a gateway of one's own. It does not verify e.
 func (e *Event) Message(keyLabel string) midhook.Message {
-	return midhook.Message{Value: e, Event: e.IdempotencyKey(), KeyLabel: keyLabel}
+	return midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: keyLabel}
 }
 
 // summary is what may be shown of an event anywhere.

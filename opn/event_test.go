@@ -212,7 +212,7 @@ func TestIdentity(t *testing.T) {
 	assert.NotEqual(t, e.IdempotencyKey(), parse(t, chargeEvent("evnt_test_2")).IdempotencyKey())
 
 	msg := e.Message("next")
-	assert.Equal(t, midhook.Message{Value: e, Event: e.IdempotencyKey(), KeyLabel: "next"}, msg, "no order is documented, so none supersedes another")
+	assert.Equal(t, midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: "next"}, msg, "no order is documented, so none supersedes another")
 }
 
 // Rule: printed, logged or marshalled, an event shows ids, key, status and amount,

@@ -19,7 +19,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hook, err := midhook.NewGateway(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	hook, err := midhook.NewFor(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func ExampleClient_Reconcile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hook, err := midhook.NewGateway(gateway, // and midhook.WithStore, with one that outlives the process
+	hook, err := midhook.NewFor(gateway, // and midhook.WithStore, with one that outlives the process
 		midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)

@@ -121,7 +121,7 @@ func newHook(t testing.TB, opts ...midhook.Option) (*midhook.Middleware, *record
 	g, err := opn.New(testSecret)
 	require.NoError(t, err)
 	rec := &recorder{}
-	hook, err := midhook.NewGateway(g, append([]midhook.Option{
+	hook, err := midhook.NewFor(g, append([]midhook.Option{
 		midhook.WithObserver(rec.observe),
 		midhook.WithLogger(slog.New(slog.NewTextHandler(rec, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 	}, opts...)...)

@@ -1,11 +1,11 @@
 // Package opn receives the webhooks of Opn Payments (Omise) through
-// [midhook.NewGateway].
+// [midhook.NewFor].
 //
 //	gateway, err := opn.New(os.Getenv("OPN_WEBHOOK_SECRET"))
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	hook, err := midhook.NewGateway(gateway)
+//	hook, err := midhook.NewFor(gateway)
 //	if err != nil {
 //		log.Fatal(err)
 //	}
@@ -152,6 +152,9 @@ func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error)
 	}
 	return e.Message(label), nil
 }
+
+// Name is "opn", see [midhook.Named].
+func (*Gateway) Name() string { return "opn" }
 
 // Answer is [midhook.PlainAnswer]. What Opn makes of an answer other than a 2xx is
 // not documented.

@@ -115,7 +115,7 @@ func TestOpen(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, c.label, msg.KeyLabel)
 			assert.Equal(t, parse(t, testBody), msg.Value)
-			assert.Equal(t, parse(t, testBody).IdempotencyKey(), msg.Event)
+			assert.Equal(t, parse(t, testBody).IdempotencyKey(), msg.Key)
 			assert.Empty(t, msg.Subject)
 			assert.Zero(t, msg.Stage)
 			assert.False(t, msg.Test)
@@ -179,7 +179,7 @@ func TestSecretsNowhere(t *testing.T) {
 	down := midhooktest.NewFaultyStore(midhook.NewLRUStore(10))
 	down.SetDown(true)
 	for _, opts := range [][]midhook.Option{nil, {midhook.WithStore(down), midhook.WithBudget(50 * time.Millisecond)}} {
-		hook, err := midhook.NewGateway(g, append(opts, observe, midhook.WithLogger(slog.New(both)))...)
+		hook, err := midhook.NewFor(g, append(opts, observe, midhook.WithLogger(slog.New(both)))...)
 		require.NoError(t, err)
 		for _, do := range []func(http.ResponseWriter, *http.Request, *opn.Event){
 			func(http.ResponseWriter, *http.Request, *opn.Event) {},

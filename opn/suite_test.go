@@ -20,7 +20,7 @@ var suite = midhooktest.GatewayTest{
 	New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 		gateway, err := opn.New(testSecret, opn.WithSecret("next", otherSecret))
 		require.NoError(t, err)
-		hook, err := midhook.NewGateway(gateway, opts...)
+		hook, err := midhook.NewFor(gateway, opts...)
 		require.NoError(t, err)
 		return hook
 	},

@@ -24,7 +24,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hook, err := midhook.NewGateway(gateway)
+	hook, err := midhook.NewFor(gateway)
 	if err != nil {
 		log.Fatal(err)
 	}

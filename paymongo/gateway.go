@@ -15,7 +15,7 @@ import (
 	"github.com/midhook/midhook/internal/secret"
 )
 
-// Gateway is PayMongo as a [midhook.Gateway], for [midhook.NewGateway]. It is made
+// Gateway is PayMongo as a [midhook.Gateway], for [midhook.NewFor]. It is made
 // by [New] and safe for concurrent use.
 type Gateway struct {
 	secrets   secret.List
@@ -111,7 +111,7 @@ func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error)
 	if !g.timely(s.time) {
 		return midhook.Message{}, fmt.Errorf("%w: %s: t is outside of the tolerance", midhook.ErrSignature, SignatureHeader)
 	}
-	return midhook.Message{Value: e, Event: e.IdempotencyKey(), KeyLabel: label}, nil
+	return midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: label}, nil
 }
 
 // timely compares the time of a signature with the clock.
@@ -122,6 +122,9 @@ func (g *Gateway) timely(t string) bool {
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	return err == nil && g.now().Sub(time.Unix(seconds, 0)).Abs() <= g.tolerance
 }
+
+// Name is "paymongo", see [midhook.Named].
+func (*Gateway) Name() string { return "paymongo" }
 
 // Answer gives the statuses of [midhook.PlainAnswer] with a JSON body for every
 // outcome, {"outcome":"handled"}, because PayMongo takes only JSON for a success.

@@ -87,7 +87,7 @@ func TestOpenHeader(t *testing.T) {
 	require.NoError(t, err)
 	e, ok := msg.Value.(*paymongo.Event)
 	require.True(t, ok)
-	assert.Equal(t, midhook.Message{Value: e, Event: e.IdempotencyKey(), KeyLabel: "default"}, msg)
+	assert.Equal(t, midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: "default"}, msg)
 }
 
 // Rule: the label tells which secret signed the part that counts, wherever the

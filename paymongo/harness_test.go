@@ -94,7 +94,7 @@ func newHook(t testing.TB, g *paymongo.Gateway, opts ...midhook.Option) (*midhoo
 		midhook.WithLogger(slog.New(slog.DiscardHandler)),
 		midhook.WithObserver(seen.observe),
 	}, opts...)
-	hook, err := midhook.NewGateway(g, opts...)
+	hook, err := midhook.NewFor(g, opts...)
 	require.NoError(t, err)
 	return hook, seen
 }

@@ -65,7 +65,7 @@ func TestNothingSensitiveAnywhere(t *testing.T) {
 		require.NoError(t, err)
 		printed(gateway)
 		printed(*gateway)
-		hook, err := midhook.NewGateway(gateway,
+		hook, err := midhook.NewFor(gateway,
 			midhook.WithLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 			midhook.WithObserver(func(_ context.Context, e midhook.Event) {
 				printed(e)

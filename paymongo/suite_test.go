@@ -25,7 +25,7 @@ var suite = midhooktest.GatewayTest{
 	New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 		gateway, err := paymongo.New("whsk_test", paymongo.WithSecret("next", "whsk_next"))
 		require.NoError(t, err)
-		hook, err := midhook.NewGateway(gateway, opts...)
+		hook, err := midhook.NewFor(gateway, opts...)
 		require.NoError(t, err)
 		return hook
 	},

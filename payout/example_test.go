@@ -30,7 +30,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hook, err := midhook.NewGateway(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	hook, err := midhook.NewFor(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func ExampleWithKey() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	hook, err := midhook.NewGateway(gateway,
+	hook, err := midhook.NewFor(gateway,
 		midhook.WithLogger(slog.New(slog.DiscardHandler)),
 		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
 			fmt.Println(e.Outcome, "with key", e.KeyLabel)

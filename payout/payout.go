@@ -6,7 +6,7 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	hook, err := midhook.NewGateway(gateway)
+//	hook, err := midhook.NewFor(gateway)
 //	if err != nil {
 //		log.Fatal(err)
 //	}
@@ -21,7 +21,7 @@
 //			}
 //		})))
 //
-// What [midhook.NewGateway] guarantees holds: verified, one run at a time, at
+// What [midhook.NewFor] guarantees holds: verified, one run at a time, at
 // least one that succeeds, answered within the budget.
 //
 // # No status is the last
@@ -99,7 +99,7 @@ func WithKey(label, key string) Option {
 }
 
 // Open verifies the one Iris-Signature header over the body, and then reads the
-// body. It is for [midhook.NewGateway].
+// body. It is for [midhook.NewFor].
 func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error) {
 	signatures := header.Values(signatureHeader)
 	if len(signatures) != 1 {
@@ -115,12 +115,15 @@ func (g *Gateway) Open(header http.Header, body []byte) (midhook.Message, error)
 	}
 	return midhook.Message{
 		Value:    n,
-		Event:    n.IdempotencyKey(),
+		Key:      n.IdempotencyKey(),
 		Subject:  n.subject(),
 		Stage:    n.Status.stage(),
 		KeyLabel: label,
 	}, nil
 }
+
+// Name is "payout", see [midhook.Named].
+func (*Gateway) Name() string { return "payout" }
 
 // Answer is [midhook.PlainAnswer].
 func (*Gateway) Answer(o midhook.Outcome) (status int, contentType, body string) {

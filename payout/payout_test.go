@@ -34,7 +34,7 @@ type shop struct {
 func newShop(t testing.TB, gateway *payout.Gateway, opts ...midhook.Option) *shop {
 	t.Helper()
 	s := &shop{}
-	hook, err := midhook.NewGateway(gateway, append([]midhook.Option{
+	hook, err := midhook.NewFor(gateway, append([]midhook.Option{
 		midhook.WithLogger(slog.New(slog.DiscardHandler)),
 		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
 			s.mu.Lock()

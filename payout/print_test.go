@@ -80,7 +80,7 @@ func TestGatewayPrintsNoKey(t *testing.T) {
 func TestNothingSensitiveComesOut(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	hook, err := midhook.NewGateway(newGateway(t, payout.WithKey("next", otherKey)),
+	hook, err := midhook.NewFor(newGateway(t, payout.WithKey("next", otherKey)),
 		midhook.WithLogger(log),
 		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
 			fmt.Fprintf(&out, "%v %+v %#v %s %q %x %+v\n", e, e, e, e, e, e, e.Value)

@@ -5,7 +5,7 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	hook, err := midhook.NewGateway(gateway)
+//	hook, err := midhook.NewFor(gateway)
 //	if err != nil {
 //		log.Fatal(err)
 //	}

@@ -38,7 +38,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	hook, err := midhook.NewGateway(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	hook, err := midhook.NewFor(gateway, midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		fmt.Println(err)
 		return

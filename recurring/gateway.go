@@ -21,7 +21,7 @@ var (
 )
 
 // Gateway receives the notifications of Midtrans' recurring payments, for
-// [midhook.NewGateway]. It is made by [New] and safe for concurrent use.
+// [midhook.NewFor]. It is made by [New] and safe for concurrent use.
 type Gateway struct {
 	keys     secret.List
 	accounts []*account   // in the order of keys
@@ -160,6 +160,9 @@ func (g *Gateway) Open(_ http.Header, body []byte) (midhook.Message, error) {
 	}
 	return msg, nil
 }
+
+// Name is "recurring", see [midhook.Named].
+func (*Gateway) Name() string { return "recurring" }
 
 // Answer is that of [midhook.PlainAnswer]: these notifications are taken to be
 // retried as payments are, which Midtrans does not say.

@@ -114,7 +114,7 @@ func TestOpen(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Empty(t, msg.Event)
+			assert.Empty(t, msg.Key)
 			assert.Equal(t, test.label, msg.KeyLabel)
 		})
 	}

@@ -179,7 +179,7 @@ func newShop(t testing.TB, api *fakeAPI, o shopOptions) *shop {
 	client := &http.Client{Transport: api}
 	gateway, err := recurring.New(testKey, o.limit, o.burst, append(o.gateway, recurring.WithHTTPClient(client))...)
 	require.NoError(t, err)
-	hook, err := midhook.NewGateway(gateway, append([]midhook.Option{
+	hook, err := midhook.NewFor(gateway, append([]midhook.Option{
 		midhook.WithObserver(s.observe),
 		midhook.WithLogger(slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 	}, o.hook...)...)

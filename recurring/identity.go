@@ -54,7 +54,7 @@ func (n *Notification) failureClass() string {
 // of one transaction are in the order of payments: a pending after the settlement
 // is superseded.
 func (n *Notification) message(keyLabel string) midhook.Message {
-	msg := midhook.Message{Value: n, Event: n.IdempotencyKey(), KeyLabel: keyLabel}
+	msg := midhook.Message{Value: n, Key: n.IdempotencyKey(), KeyLabel: keyLabel}
 	if n.kind == Charged {
 		payment := n.Transaction.Message(keyLabel)
 		msg.Subject = identity.Digest("recurring", n.Subscription.ID, payment.Subject)

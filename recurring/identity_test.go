@@ -26,8 +26,8 @@ func keyOf(t testing.TB, api *fakeAPI, body string) string {
 	msg := confirm(t, api, body)
 	n, ok := msg.Value.(*recurring.Notification)
 	require.True(t, ok)
-	assert.Equal(t, msg.Event, n.IdempotencyKey())
-	return msg.Event
+	assert.Equal(t, msg.Key, n.IdempotencyKey())
+	return msg.Key
 }
 
 func confirm(t testing.TB, api *fakeAPI, body string) midhook.Message {
@@ -61,7 +61,7 @@ func TestShapesAgree(t *testing.T) {
 func TestEventsAreOnesOwn(t *testing.T) {
 	msg := confirm(t, newAPI(), documented)
 	payment := msg.Value.(*recurring.Notification).Transaction.Message("")
-	assert.NotEqual(t, payment.Event, msg.Event)
+	assert.NotEqual(t, payment.Key, msg.Key)
 	assert.NotEqual(t, payment.Subject, msg.Subject)
 	assert.Equal(t, payment.Stage, msg.Stage)
 }

@@ -57,7 +57,7 @@ var suite = midhooktest.GatewayTest{
 	New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 		gateway, err := recurring.New(testKey, rate.Limit(1000), 1000, recurring.WithHTTPClient(&http.Client{Transport: sampleAPI{}}))
 		require.NoError(t, err)
-		hook, err := midhook.NewGateway(gateway, opts...)
+		hook, err := midhook.NewFor(gateway, opts...)
 		require.NoError(t, err)
 		return hook
 	},

@@ -71,7 +71,7 @@ func BenchmarkOperations(b *testing.B) {
 				for i := range claims {
 					subjects++
 					id := fmt.Sprintf("%064d", subjects)
-					claims[i] = midhook.Claim{Event: id, Subject: id, Stage: 40, Owner: id[:26], Lease: 32 * time.Second}
+					claims[i] = midhook.Claim{Key: id, Subject: id, Stage: 40, Owner: id[:26], Lease: 32 * time.Second}
 				}
 				before := turn(ping)
 				for i, operation := range operations {

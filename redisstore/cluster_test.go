@@ -74,7 +74,7 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 	store := newStore(t, c)
 	claim := func(owner, event string) midhook.Claim {
 		claim := settlement(owner)
-		claim.Event = event
+		claim.Key = event
 		return claim
 	}
 	acquire(t, store, claim("a", "running"), midhook.Acquired)

@@ -122,7 +122,7 @@ func TestRedisStoppedAndStarted(t *testing.T) {
 	var refused atomic.Int64
 	outage := func(with syscall.Signal) {
 		redis.stop(with)
-		probe := &midhooktest.Gateway{Handler: f, ServerKey: testKey, Policy: &midhooktest.RetryPolicy{Timeout: 15 * time.Second}}
+		probe := &midhooktest.Engine{Handler: f, Secret: testKey, Policy: &midhooktest.RetryPolicy{Timeout: 15 * time.Second}}
 		var probes sync.WaitGroup
 		for range 10 { // beside the stream, which is answered the same
 			probes.Go(func() {
@@ -205,7 +205,7 @@ func TestStaleOwner(t *testing.T) {
 			}
 			n := settled(1)
 			deliver := func(w *worker) int {
-				once := &midhooktest.Gateway{Handler: w.proxy(), ServerKey: testKey, Policy: &midhooktest.RetryPolicy{Timeout: 15 * time.Second}}
+				once := &midhooktest.Engine{Handler: w.proxy(), Secret: testKey, Policy: &midhooktest.RetryPolicy{Timeout: 15 * time.Second}}
 				d, err := once.Deliver(t.Context(), n)
 				require.NoError(t, err)
 				require.Len(t, d.Attempts, 1)
@@ -244,7 +244,7 @@ func TestStaleOwner(t *testing.T) {
 func TestSupersededElsewhere(t *testing.T) {
 	f := startFleet(t, 2, fleetBudget, 0, startServer(t).addr())
 	deliver := func(w *worker, n *midhook.Notification) {
-		g := &midhooktest.Gateway{Handler: w.proxy(), ServerKey: testKey}
+		g := &midhooktest.Engine{Handler: w.proxy(), Secret: testKey}
 		d, err := g.Deliver(t.Context(), n)
 		require.NoError(t, err)
 		require.Len(t, d.Attempts, 1)

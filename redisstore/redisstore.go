@@ -190,7 +190,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, c midhook.Claim, 
 func (s *Store) key(c midhook.Claim) string {
 	kind, of := "subject", c.Subject
 	if of == "" {
-		kind, of = "lone event", c.Event
+		kind, of = "lone event", c.Key
 	}
 	b := make([]byte, 0, 128)
 	b = append(b, s.prefix...)

@@ -37,7 +37,7 @@ func TestNewErrors(t *testing.T) {
 }
 
 func settlement(owner string) midhook.Claim {
-	return midhook.Claim{Event: "E", Subject: "S", Stage: 40, Owner: owner, Lease: time.Minute}
+	return midhook.Claim{Key: "E", Subject: "S", Stage: 40, Owner: owner, Lease: time.Minute}
 }
 
 // Rule: other prefixes are other stores; every key has the prefix, a tag for the
@@ -69,12 +69,12 @@ func TestStored(t *testing.T) {
 	client := startServer(t).client()
 	secrets := []string{"ORDER-4711", "TRANSACTION-0815", "154600", "OWNER-TOKEN"}
 	c := midhook.Claim{
-		Event: secrets[0] + secrets[2], Subject: secrets[0] + secrets[1], Stage: 40, Owner: secrets[3], Lease: time.Minute,
+		Key: secrets[0] + secrets[2], Subject: secrets[0] + secrets[1], Stage: 40, Owner: secrets[3], Lease: time.Minute,
 	}
 	store := newStore(t, client)
 	acquire(t, store, c, midhook.Acquired)
 	require.NoError(t, store.Finish(t.Context(), c, time.Hour))
-	c.Event += "2"
+	c.Key += "2"
 	acquire(t, store, c, midhook.Acquired)
 
 	keys, err := client.Keys(t.Context(), "*").Result()
@@ -108,7 +108,7 @@ func TestExpiry(t *testing.T) {
 	}
 	claim := func(event string) midhook.Claim {
 		c := settlement("a")
-		c.Event, c.Lease = event, time.Hour
+		c.Key, c.Lease = event, time.Hour
 		return c
 	}
 	handle := func(event string, keep time.Duration) {
@@ -160,11 +160,11 @@ func TestReleaseLeaves(t *testing.T) {
 	acquire(t, store, settlement("a"), midhook.Acquired)
 	require.NoError(t, store.Finish(t.Context(), settlement("a"), time.Hour))
 	other := settlement("a")
-	other.Event = "other"
+	other.Key = "other"
 	acquire(t, store, other, midhook.Acquired)
 	require.NoError(t, store.Release(t.Context(), other))
 	lower := settlement("a")
-	lower.Event, lower.Stage = "pending", 10
+	lower.Key, lower.Stage = "pending", 10
 	acquire(t, store, lower, midhook.Superseded)
 	acquire(t, store, settlement("b"), midhook.Done)
 }
@@ -176,7 +176,7 @@ func TestLargeStages(t *testing.T) {
 	c.Stage = math.MaxInt
 	acquire(t, store, c, midhook.Acquired)
 	require.NoError(t, store.Finish(t.Context(), c, time.Hour))
-	c.Event, c.Stage = "late", math.MaxInt-1
+	c.Key, c.Stage = "late", math.MaxInt-1
 	acquire(t, store, c, midhook.Superseded)
 	c.Stage = 9
 	acquire(t, store, c, midhook.Superseded)
@@ -205,13 +205,13 @@ func TestExpiredEventsGo(t *testing.T) {
 	acquire(t, store, kept, midhook.Acquired)
 	require.NoError(t, store.Finish(t.Context(), kept, time.Hour))
 	running := settlement("a")
-	running.Event, running.Lease = "running", time.Millisecond
+	running.Key, running.Lease = "running", time.Millisecond
 	acquire(t, store, running, midhook.Acquired)
 	const events = 500
 	longest := int64(0)
 	for i := range events {
 		c := settlement("a")
-		c.Event = fmt.Sprint(i)
+		c.Key = fmt.Sprint(i)
 		acquire(t, store, c, midhook.Acquired)
 		require.NoError(t, store.Finish(t.Context(), c, time.Nanosecond))
 		longest = max(longest, client.StrLen(t.Context(), client.Keys(t.Context(), "*").Val()[0]).Val())
@@ -232,7 +232,7 @@ func TestRoundTrips(t *testing.T) {
 	cycle := func(event string) []string {
 		sent.commands = nil
 		c := settlement("a")
-		c.Event = event
+		c.Key = event
 		acquire(t, store, c, midhook.Acquired)
 		require.NoError(t, store.Finish(t.Context(), c, time.Hour))
 		acquire(t, store, c, midhook.Done)
@@ -274,13 +274,13 @@ func TestFullServer(t *testing.T) {
 	client := startServer(t, "--maxmemory-policy", "noeviction").client()
 	store := newStore(t, client)
 	a, b := settlement("a"), settlement("b")
-	b.Event = "F"
+	b.Key = "F"
 	acquire(t, store, a, midhook.Acquired)
 	acquire(t, store, b, midhook.Acquired)
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
 
 	c := settlement("c")
-	c.Event = "G"
+	c.Key = "G"
 	state, err := store.Acquire(t.Context(), c)
 	require.ErrorContains(t, err, "OOM")
 	require.Zero(t, state)
@@ -291,10 +291,10 @@ func TestFullServer(t *testing.T) {
 
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
 	acquire(t, store, c, midhook.Acquired) // it was not claimed
-	c.Event = "E"
+	c.Key = "E"
 	acquire(t, store, c, midhook.InFlight)
 	lower := settlement("d")
-	lower.Event, lower.Stage = "pending", 10
+	lower.Key, lower.Stage = "pending", 10
 	acquire(t, store, lower, midhook.Acquired) // nothing was finished
 	require.NoError(t, store.Finish(t.Context(), a, time.Hour))
 }

@@ -45,7 +45,7 @@ func alone(c midhook.Claim, kind byte, ends, known, expires int64) []byte {
 	b = appendDigits(b, 13, expires)
 	b = appendDigits(b, 13, known)
 	b = appendDigits(b, 19, stage(c))
-	b = appendDigest(b, "event", c.Event)
+	b = appendDigest(b, "event", c.Key)
 	b = appendDigest(b, "owner", c.Owner)
 	b = append(b, kind)
 	return appendDigits(b, 13, ends)

@@ -56,7 +56,7 @@ func settled(order int) *midhook.Notification { return of(order, "200", midhook.
 // the test for each notification that is lost.
 func (s *stream) send(t *testing.T, h http.Handler) {
 	t.Helper()
-	gateway := &midhooktest.Gateway{Handler: h, ServerKey: testKey, Speed: cmp.Or(s.speed, 600), OnAttempt: func(_ *midhook.Notification, a midhooktest.Attempt) {
+	gateway := &midhooktest.Engine{Handler: h, Secret: testKey, Speed: cmp.Or(s.speed, 600), OnAttempt: func(_ *midhook.Notification, a midhooktest.Attempt) {
 		s.attempts.Add(1)
 		if a.Status == http.StatusServiceUnavailable {
 			s.unavailable.Add(1)

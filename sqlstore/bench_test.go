@@ -28,7 +28,7 @@ func BenchmarkStore(b *testing.B) {
 		run := strconv.FormatInt(time.Now().UnixNano(), 36)
 		claim := func() midhook.Claim {
 			event := run + strconv.FormatInt(n.Add(1), 36)
-			return midhook.Claim{Event: event, Subject: event + "s", Stage: 40, Owner: event + "o", Lease: time.Minute}
+			return midhook.Claim{Key: event, Subject: event + "s", Stage: 40, Owner: event + "o", Lease: time.Minute}
 		}
 		for _, operation := range []struct {
 			name string
@@ -74,7 +74,7 @@ func BenchmarkDuplicate(b *testing.B) {
 	for _, name := range databaseNames {
 		d := start(b, name)
 		store, _, _ := newStore(b, d)
-		c := midhook.Claim{Event: "E", Subject: "S", Stage: 40, Owner: "o", Lease: time.Minute}
+		c := midhook.Claim{Key: "E", Subject: "S", Stage: 40, Owner: "o", Lease: time.Minute}
 		handle(b, store, c, time.Hour)
 		b.Run(d.name, func(b *testing.B) {
 			for b.Loop() {

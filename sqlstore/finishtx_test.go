@@ -219,7 +219,7 @@ func TestFinishTxRemembers(t *testing.T) {
 		s = newShop(t, d)
 		require.Equal(t, 200, s.deliver(s.good))
 		lower := c
-		lower.Event, lower.Stage = "lower", c.Stage-1
+		lower.Key, lower.Stage = "lower", c.Stage-1
 		acquire(t, midhook.Superseded, s.store, lower)
 	})
 }

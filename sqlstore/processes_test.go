@@ -37,7 +37,7 @@ type story struct {
 }
 
 // deliver sends all of a story and tells whether all of it was delivered.
-func (s story) deliver(t *testing.T, g *midhooktest.Gateway) {
+func (s story) deliver(t *testing.T, g *midhooktest.Engine) {
 	events := []*midhook.Notification{pending(s.order), settlement(s.order)}
 	if s.late {
 		events[0], events[1] = events[1], events[0]
@@ -74,7 +74,7 @@ func stories(pairs, deaths int) []story {
 }
 
 // tell delivers stories, some at once, and calls each after each of them.
-func tell(t *testing.T, g *midhooktest.Gateway, all []story, each func(told int)) {
+func tell(t *testing.T, g *midhooktest.Engine, all []story, each func(told int)) {
 	var told atomic.Int64
 	queue := make(chan story)
 	var workers sync.WaitGroup
@@ -128,7 +128,7 @@ func TestThreeProcesses(t *testing.T) {
 		const deaths = 10
 		all := stories(1000, deaths)
 		var attempts atomic.Int64
-		g := &midhooktest.Gateway{URL: "http://merchant.example/", Client: f.client, ServerKey: testKey, Speed: speed,
+		g := &midhooktest.Engine{URL: "http://merchant.example/", Client: f.client, Secret: testKey, Speed: speed,
 			OnAttempt: func(*midhook.Notification, midhooktest.Attempt) { attempts.Add(1) }}
 		began := time.Now()
 		tell(t, g, all, func(int) {})
@@ -148,7 +148,7 @@ func TestDatabaseStopsAndStarts(t *testing.T) {
 			all := stories(200, 0)
 			var away atomic.Bool
 			var refused, other, retried atomic.Int64
-			g := &midhooktest.Gateway{URL: "http://merchant.example/", Client: f.client, ServerKey: testKey, Speed: speed,
+			g := &midhooktest.Engine{URL: "http://merchant.example/", Client: f.client, Secret: testKey, Speed: speed,
 				OnAttempt: func(_ *midhook.Notification, a midhooktest.Attempt) {
 					if a.Number > 1 {
 						retried.Add(1)

@@ -198,7 +198,7 @@ type claim struct {
 }
 
 func newClaim(c midhook.Claim) claim {
-	stored := claim{event: hash(c.Event), owner: hash(c.Owner), lease: micros(c.Lease)}
+	stored := claim{event: hash(c.Key), owner: hash(c.Owner), lease: micros(c.Lease)}
 	if c.Stage > 0 && c.Subject != "" {
 		stored.subject, stored.stage = hash(c.Subject), int64(c.Stage)
 	}

@@ -80,7 +80,7 @@ func TestMigrateByManyAtOnce(t *testing.T) {
 			store, err := sqlstore.New(d.open(t), d.dialect, sqlstore.WithTable(name))
 			require.NoError(t, err)
 			all.Go(func() {
-				c := midhook.Claim{Event: fmt.Sprint(i), Owner: "a", Lease: time.Minute}
+				c := midhook.Claim{Key: fmt.Sprint(i), Owner: "a", Lease: time.Minute}
 				if assert.NoError(t, store.Migrate(t.Context())) {
 					state, err := store.Acquire(t.Context(), c)
 					assert.NoError(t, err)
@@ -109,7 +109,7 @@ func TestSchemaIsRunnable(t *testing.T) {
 		store, err := sqlstore.New(db, d.dialect)
 		require.NoError(t, err)
 		assert.Equal(t, sqlstore.Schema(d.dialect), store.Schema())
-		state, err := store.Acquire(t.Context(), midhook.Claim{Event: t.Name(), Owner: "a", Lease: time.Minute})
+		state, err := store.Acquire(t.Context(), midhook.Claim{Key: t.Name(), Owner: "a", Lease: time.Minute})
 		require.NoError(t, err)
 		assert.Equal(t, midhook.Acquired, state)
 	})
@@ -120,13 +120,13 @@ func TestSchemaIsRunnable(t *testing.T) {
 func TestNothingIsStoredInClear(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		store, db, table := newStore(t, d)
-		c := midhook.Claim{Event: "EVENT", Subject: "SUBJECT", Owner: "OWNER", Stage: 40, Lease: time.Minute}
+		c := midhook.Claim{Key: "EVENT", Subject: "SUBJECT", Owner: "OWNER", Stage: 40, Lease: time.Minute}
 		handle(t, store, c, time.Hour)
 		var event, owner, subject []byte
 		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT event, owner, subject FROM "+table).Scan(&event, &owner, &subject))
 		for _, stored := range [][]byte{event, owner, subject} {
 			assert.Len(t, stored, 32)
-			for _, clear := range []string{c.Event, c.Subject, c.Owner} {
+			for _, clear := range []string{c.Key, c.Subject, c.Owner} {
 				assert.NotContains(t, string(stored), clear)
 			}
 		}
@@ -140,7 +140,7 @@ func TestFailuresAreErrors(t *testing.T) {
 		store, db, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
 		_, err := db.ExecContext(t.Context(), "DROP TABLE "+table)
 		require.NoError(t, err)
-		c := midhook.Claim{Event: "E", Owner: "a", Lease: time.Minute}
+		c := midhook.Claim{Key: "E", Owner: "a", Lease: time.Minute}
 		for _, gone := range []bool{false, true} {
 			if gone {
 				db.Close()
@@ -176,10 +176,10 @@ func TestPurge(t *testing.T) {
 		}
 		_, err := db.ExecContext(t.Context(), "INSERT INTO "+table+" (event, owner, done, stage, expires) VALUES "+strings.Join(rows, ", "))
 		require.NoError(t, err)
-		handle(t, store, midhook.Claim{Event: "kept", Owner: "a", Lease: time.Minute}, time.Hour)
-		late := midhook.Claim{Event: "lapsed", Owner: "a", Lease: time.Millisecond}
+		handle(t, store, midhook.Claim{Key: "kept", Owner: "a", Lease: time.Minute}, time.Hour)
+		late := midhook.Claim{Key: "lapsed", Owner: "a", Lease: time.Millisecond}
 		acquire(t, midhook.Acquired, store, late)
-		acquire(t, midhook.Acquired, store, midhook.Claim{Event: "running", Owner: "a", Lease: time.Minute})
+		acquire(t, midhook.Acquired, store, midhook.Claim{Key: "running", Owner: "a", Lease: time.Minute})
 
 		purged, err := store.Purge(t.Context())
 		require.NoError(t, err)
@@ -189,8 +189,8 @@ func TestPurge(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, purged)
 
-		acquire(t, midhook.Done, store, midhook.Claim{Event: "kept", Owner: "b", Lease: time.Minute})
-		acquire(t, midhook.InFlight, store, midhook.Claim{Event: "running", Owner: "b", Lease: time.Minute})
+		acquire(t, midhook.Done, store, midhook.Claim{Key: "kept", Owner: "b", Lease: time.Minute})
+		acquire(t, midhook.InFlight, store, midhook.Claim{Key: "running", Owner: "b", Lease: time.Minute})
 		assert.NoError(t, store.Finish(t.Context(), late, time.Hour))
 	})
 }
@@ -199,11 +199,11 @@ func TestPurge(t *testing.T) {
 func TestPurgesByItself(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		store, db, table := newStore(t, d, sqlstore.WithPurgeInterval(time.Millisecond))
-		handle(t, store, midhook.Claim{Event: "old", Owner: "a", Lease: time.Minute}, time.Hour)
+		handle(t, store, midhook.Claim{Key: "old", Owner: "a", Lease: time.Minute}, time.Hour)
 		_, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET expires = 0")
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
-			acquire(t, midhook.Acquired, store, midhook.Claim{Event: "new", Owner: "a", Lease: time.Minute})
+			acquire(t, midhook.Acquired, store, midhook.Claim{Key: "new", Owner: "a", Lease: time.Minute})
 			return count(t, db, table) == 1
 		}, 10*time.Second, 10*time.Millisecond)
 	})

@@ -68,7 +68,7 @@ func received(t *testing.T, name string) (url string, ids <-chan string) {
 		t.Fatalf("no endpoint for %s", name)
 	}
 	require.NoError(t, err)
-	hook, err := midhook.NewGateway(gateway, midhook.WithLogger(discardedLogger))
+	hook, err := midhook.NewFor(gateway, midhook.WithLogger(discardedLogger))
 	require.NoError(t, err)
 	got := make(chan string, 100)
 	return serveHTTP(t, hook.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

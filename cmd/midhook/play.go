@@ -210,9 +210,9 @@ func (p *progress) tell(event string, a midhooktest.Attempt) {
 }
 
 // sender delivers one event of that name, or if it is empty notifications.
-func (p *playing) sender(event string) *midhooktest.Gateway {
-	return &midhooktest.Gateway{
-		URL: p.url, Client: p.client, ServerKey: p.key, Sender: &p.gateway.Sender, Speed: p.speed, Seed: p.seed,
+func (p *playing) sender(event string) *midhooktest.Engine {
+	return &midhooktest.Engine{
+		URL: p.url, Client: p.client, Secret: p.key, Sender: &p.gateway.Sender, Speed: p.speed, Seed: p.seed,
 		OnAttempt: func(n *midhook.Notification, a midhooktest.Attempt) {
 			name := event
 			if name == "" {

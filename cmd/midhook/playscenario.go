@@ -25,7 +25,7 @@ func scenarioNamed(name string) (midhooktest.Scenario, bool) {
 // lacking says what a scenario needs that a URL has not, or nothing. It plays it to
 // nobody: without a URL no delivery comes as far as the network.
 func lacking(ctx context.Context, s midhooktest.Scenario) error {
-	_, err := s.Play(ctx, midhooktest.Subject{Gateway: &midhooktest.Gateway{ServerKey: "unused-key", Speed: math.MaxFloat64}})
+	_, err := s.Play(ctx, midhooktest.Subject{Engine: &midhooktest.Engine{Secret: "unused-key", Speed: math.MaxFloat64}})
 	if errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
@@ -59,7 +59,7 @@ func listScenarios(ctx context.Context, stdout io.Writer, asJSON bool) {
 
 func (p *playing) playScenario(ctx context.Context, s midhooktest.Scenario) act {
 	orders := 0
-	subject := midhooktest.Subject{Gateway: p.sender(""), Place: func(string) string {
+	subject := midhooktest.Subject{Engine: p.sender(""), Place: func(string) string {
 		orders++
 		return fmt.Sprintf("%s%s-%d", p.prefix, s.Name, orders)
 	}}

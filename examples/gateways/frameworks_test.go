@@ -60,7 +60,7 @@ func TestFrameworks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			gateway, err := paymongo.New(testSecret)
 			require.NoError(t, err)
-			hook, err := midhook.NewGateway(gateway)
+			hook, err := midhook.NewFor(gateway)
 			require.NoError(t, err)
 			var ids []string
 			send := serve(hook, func(e *paymongo.Event, ok bool) {

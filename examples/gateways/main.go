@@ -61,7 +61,7 @@ func routes(serverKey, webhookSecret string, ship func(order string)) (http.Hand
 	if err != nil {
 		return nil, err
 	}
-	philippines, err := midhook.NewGateway(gateway, midhook.WithStore(store))
+	philippines, err := midhook.NewFor(gateway, midhook.WithStore(store))
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ var test = midhooktest.GatewayTest{
 	},
 	Secret: testSecret,
 	New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
-		hook, err := midhook.NewGateway(warung{[]byte(testSecret)}, opts...)
+		hook, err := midhook.NewFor(warung{[]byte(testSecret)}, opts...)
 		require.NoError(t, err)
 		return hook
 	},
@@ -42,7 +42,7 @@ func TestReceive(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	g := &midhooktest.Gateway{Handler: handler, Sender: &test.Sender, ServerKey: testSecret}
+	g := &midhooktest.Engine{Handler: handler, Sender: &test.Sender, Secret: testSecret}
 	for range 2 {
 		d, err := g.DeliverSigned(t.Context(), test.Sender.Event(7))
 		require.NoError(t, err)

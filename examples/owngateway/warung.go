@@ -40,7 +40,7 @@ func (g warung) Open(header http.Header, body []byte) (midhook.Message, error) {
 	if err := json.Unmarshal(body, p); err != nil || p.ID == "" {
 		return midhook.Message{}, fmt.Errorf("%w: an id is required", midhook.ErrMalformed)
 	}
-	return midhook.Message{Value: p, Event: "warung:" + p.ID}, nil
+	return midhook.Message{Value: p, Key: "warung:" + p.ID}, nil
 }
 
 // Answer is what Warung Pay understands: it comes again after a 503.
@@ -53,7 +53,7 @@ func receive(secret string, ship func(context.Context, *Paid) error) (http.Handl
 	if secret == "" {
 		return nil, errors.New("warung: the secret is empty: anyone could sign with it")
 	}
-	hook, err := midhook.NewGateway(warung{[]byte(secret)})
+	hook, err := midhook.NewFor(warung{[]byte(secret)})
 	if err != nil {
 		return nil, err
 	}

@@ -89,10 +89,10 @@ func demonstrate(ctx context.Context, orders int, plain bool) error {
 	})
 
 	var attempts, lost atomic.Int64
-	gateway := &midhooktest.Gateway{
+	gateway := &midhooktest.Engine{
 		URL:       "http://merchant.example/midtrans",
 		Client:    &http.Client{Transport: servers},
-		ServerKey: serverKey,
+		Secret:    serverKey,
 		Speed:     240, // 2 minutes are half a second
 		OnAttempt: func(*midhook.Notification, midhooktest.Attempt) { attempts.Add(1) },
 	}

@@ -20,11 +20,11 @@ import (
 	"github.com/midhook/midhook"
 )
 
-// Gateway plays Midtrans' notification engine, or another [Sender]'s: it delivers a
+// Engine plays Midtrans' notification engine, or another [Sender]'s: it delivers a
 // notification to a handler or a URL, and again after each answer that asks for it,
 // by the times and numbers of [MidtransRetries], or of the sender's own.
 //
-//	g := &midhooktest.Gateway{Handler: mux, URL: "https://shop.example/midtrans", ServerKey: key}
+//	g := &midhooktest.Engine{Handler: mux, URL: "https://shop.example/midtrans", Secret: key}
 //	d, err := g.Deliver(ctx, midhooktest.Sample("gopay"))
 //
 // It takes its time from package time. In a bubble of testing/synctest the whole
@@ -35,18 +35,18 @@ import (
 // much as under net/http's server: its request's context ends when Midtrans hangs
 // up, and its answer counts as soon as it is complete, which is when the handler
 // returns, or when it has flushed as many bytes as its Content-Length says, even
-// while it runs on ([Gateway.Wait]). A panic, runtime.Goexit and too few bytes are a
+// while it runs on ([Engine.Wait]). A panic, runtime.Goexit and too few bytes are a
 // broken connection.
 //
-// A Gateway is safe for concurrent use; its fields must not be changed after the
+// A Engine is safe for concurrent use; its fields must not be changed after the
 // first delivery, and it must not be copied.
-type Gateway struct {
-	Handler   http.Handler // to deliver to; nil to deliver to URL
-	URL       string       // the notification URL; with a Handler what it sees of it, https://merchant.example/ by default
-	Client    *http.Client // for a URL; one that offers TLS 1.2 at most, as Midtrans does, by default
-	ServerKey string       // to sign with; for another sender its own secret
-	Sender    *Sender      // MidtransSender() by default
-	Policy    *RetryPolicy // the sender's by default
+type Engine struct {
+	Handler http.Handler // to deliver to; nil to deliver to URL
+	URL     string       // the notification URL; with a Handler what it sees of it, https://merchant.example/ by default
+	Client  *http.Client // for a URL; one that offers TLS 1.2 at most, as Midtrans does, by default
+	Secret  string       // to sign with; for another sender its own secret
+	Sender  *Sender      // MidtransSender() by default
+	Policy  *RetryPolicy // the sender's by default
 
 	// Speed divides the waits between attempts: at 3600 an hour is a second, and
 	// at 0, the default, an hour. It does not shorten what the handler takes, nor
@@ -126,43 +126,43 @@ func (e timeoutError) Is(target error) bool { return target == context.DeadlineE
 // answerSize is how much of an answer is kept.
 const answerSize = 1024
 
-// Deliver signs n with ServerKey, delivers it, and returns when it is delivered
-// or lost. A lost notification is not an error: one is returned if the Gateway
+// Deliver signs n with Secret, delivers it, and returns when it is delivered
+// or lost. A lost notification is not an error: one is returned if the Engine
 // cannot work as it is set up, as with another Sender than Midtrans, and if ctx ends
 // before, then with the attempts so far.
-func (g *Gateway) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
+func (g *Engine) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
 	switch {
 	case n == nil:
 		return Delivery{}, errors.New("midhooktest: nil notification")
-	case g.ServerKey == "":
+	case g.Secret == "":
 		return Delivery{}, errNoKey
 	}
-	return g.deliver(ctx, shipment{n: n, body: Body(n, g.ServerKey)})
+	return g.deliver(ctx, shipment{n: n, body: Body(n, g.Secret)})
 }
 
-var errNoKey = errors.New("midhooktest: the gateway needs a ServerKey to sign with")
+var errNoKey = errors.New("midhooktest: the engine needs a Secret to sign with")
 
-// DeliverSigned signs a body with ServerKey as the Sender does, delivers it, and
+// DeliverSigned signs a body with Secret as the Sender does, delivers it, and
 // returns as Deliver does. All attempts have the same signature.
-func (g *Gateway) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
+func (g *Engine) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
 	switch {
-	case g.ServerKey == "":
+	case g.Secret == "":
 		return Delivery{}, errNoKey
 	case g.sender().Sign == nil:
 		return Delivery{}, fmt.Errorf("midhooktest: the sender %q needs a Sign", g.sender().Name)
 	}
-	header, body := g.sender().Sign(body, g.ServerKey, time.Now())
+	header, body := g.sender().Sign(body, g.Secret, time.Now())
 	return g.DeliverRequest(ctx, header, body)
 }
 
 // DeliverBody delivers a body as it is: one that was edited after it was signed,
 // or is no notification at all.
-func (g *Gateway) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
+func (g *Engine) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
 	return g.DeliverRequest(ctx, nil, body)
 }
 
 // DeliverRequest is DeliverBody with a header, besides the one that Midtrans sends.
-func (g *Gateway) DeliverRequest(ctx context.Context, header http.Header, body []byte) (Delivery, error) {
+func (g *Engine) DeliverRequest(ctx context.Context, header http.Header, body []byte) (Delivery, error) {
 	n, err := midhook.Parse(body)
 	if err != nil || g.sender().Name != MidtransSender().Name {
 		n = nil
@@ -170,18 +170,18 @@ func (g *Gateway) DeliverRequest(ctx context.Context, header http.Header, body [
 	return g.deliver(ctx, shipment{n: n, header: header.Clone(), body: slices.Clone(body)})
 }
 
-func (g *Gateway) sender() Sender {
+func (g *Engine) sender() Sender {
 	if g.Sender == nil {
 		return MidtransSender()
 	}
 	return *g.Sender
 }
 
-// Wait returns when no handler runs that this Gateway has called. A handler may
+// Wait returns when no handler runs that this Engine has called. A handler may
 // go on after its answer is complete, and after Midtrans has hung up; in a bubble,
 // whose time stops with its test, it must not go on then. For a URL there is
 // nothing to wait for.
-func (g *Gateway) Wait() {
+func (g *Engine) Wait() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.running > 0 {
@@ -195,13 +195,13 @@ func (g *Gateway) Wait() {
 	}
 }
 
-func (g *Gateway) started() {
+func (g *Engine) started() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running++
 }
 
-func (g *Gateway) ended() {
+func (g *Engine) ended() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running--
@@ -234,7 +234,7 @@ type answer struct {
 // sender makes one request, and does not follow redirects.
 type sender func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer
 
-func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
+func (g *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	d := Delivery{Notification: s.n}
 	target, send, err := g.route(s.url)
 	if err != nil {
@@ -293,7 +293,7 @@ func (g *Gateway) deliver(ctx context.Context, s shipment) (Delivery, error) {
 }
 
 // disabled reports whether the sender has given the endpoint up.
-func (g *Gateway) disabled(policy RetryPolicy) bool {
+func (g *Engine) disabled(policy RetryPolicy) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return policy.disables(g.lost)
@@ -301,7 +301,7 @@ func (g *Gateway) disabled(policy RetryPolicy) bool {
 
 // ends counts the events that were lost in a row. What was on its way when the
 // endpoint was disabled does not enable it again.
-func (g *Gateway) ends(policy RetryPolicy, delivered bool) {
+func (g *Engine) ends(policy RetryPolicy, delivered bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -345,14 +345,14 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 	}
 }
 
-func (g *Gateway) policy() RetryPolicy {
+func (g *Engine) policy() RetryPolicy {
 	if g.Policy == nil {
 		return g.sender().Policy
 	}
 	return *g.Policy
 }
 
-func (g *Gateway) speed() float64 {
+func (g *Engine) speed() float64 {
 	if g.Speed == 0 {
 		return 1
 	}
@@ -360,7 +360,7 @@ func (g *Gateway) speed() float64 {
 }
 
 // route says where to deliver to, and how.
-func (g *Gateway) route(to string) (*url.URL, sender, error) {
+func (g *Engine) route(to string) (*url.URL, sender, error) {
 	if g.Speed < 0 || math.IsNaN(g.Speed) {
 		return nil, nil, fmt.Errorf("speed %v: it must be positive", g.Speed)
 	}

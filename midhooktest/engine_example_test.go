@@ -15,7 +15,7 @@ import (
 
 // What Midtrans does with a handler that is down for a while, and with one that
 // sends it to a login page.
-func ExampleGateway() {
+func ExampleEngine() {
 	down := 2
 	shop := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if down--; down >= 0 {
@@ -25,10 +25,10 @@ func ExampleGateway() {
 	login := http.RedirectHandler("/login", http.StatusFound)
 
 	for _, handler := range []http.Handler{shop, login} {
-		g := &midhooktest.Gateway{
-			Handler:   handler,
-			ServerKey: "SB-Mid-server-test",
-			Speed:     1e6, // in a bubble of testing/synctest there is no need of it
+		g := &midhooktest.Engine{
+			Handler: handler,
+			Secret:  "SB-Mid-server-test",
+			Speed:   1e6, // in a bubble of testing/synctest there is no need of it
 		}
 		d, err := g.Deliver(context.Background(), midhooktest.Sample("gopay"))
 		if err != nil {
@@ -50,12 +50,12 @@ func ExampleGateway() {
 }
 
 // A body that was edited after it was signed.
-func ExampleGateway_DeliverBody() {
+func ExampleEngine_DeliverBody() {
 	hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)
 	}
-	g := &midhooktest.Gateway{
+	g := &midhooktest.Engine{
 		Handler: hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return nil }),
 		Speed:   1e6,
 	}
@@ -84,15 +84,15 @@ func ExampleScenarios() {
 		}
 		var orders sync.Map // in place of a table with a unique index
 		subject := midhooktest.Subject{
-			Gateway: &midhooktest.Gateway{
+			Engine: &midhooktest.Engine{
 				Handler: hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
 					if n.Paid() {
 						orders.LoadOrStore(n.OrderID, 1)
 					}
 					return nil
 				}),
-				ServerKey: "SB-Mid-server-test",
-				Speed:     18000,
+				Secret: "SB-Mid-server-test",
+				Speed:  18000,
 			},
 			Fulfilled: func(orderID string) int {
 				times, _ := orders.Load(orderID)
@@ -123,14 +123,14 @@ func ExampleScenario_Play() {
 	var mishap midhooktest.Mishap
 	fulfil := func(ctx context.Context) error { return mishap.Happen(ctx) } // a test double of the shop
 	subject := midhooktest.Subject{
-		Gateway: &midhooktest.Gateway{
+		Engine: &midhooktest.Engine{
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if fulfil(r.Context()) != nil {
 					w.WriteHeader(http.StatusInternalServerError)
 				}
 			}),
-			ServerKey: "SB-Mid-server-test",
-			Speed:     3600,
+			Secret: "SB-Mid-server-test",
+			Speed:  3600,
 		},
 		Mishap: &mishap,
 	}
@@ -144,13 +144,13 @@ func ExampleScenario_Play() {
 
 // A handler that answers 200 and "OK", as many do. To PayMongo that is no success: it
 // comes twelve times again, and after three such events never.
-func ExampleGateway_DeliverSigned() {
+func ExampleEngine_DeliverSigned() {
 	sender := midhooktest.PayMongoSender()
-	g := &midhooktest.Gateway{
-		Handler:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") }),
-		Sender:    &sender,
-		ServerKey: "whsk_test",
-		Speed:     1e7,
+	g := &midhooktest.Engine{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "OK") }),
+		Sender:  &sender,
+		Secret:  "whsk_test",
+		Speed:   1e7,
 	}
 	for nr := range 4 {
 		d, err := g.DeliverSigned(context.Background(), sender.Event(nr))

@@ -34,9 +34,9 @@ func onceOnly() *midhooktest.RetryPolicy {
 }
 
 // attempt delivers a sample once.
-func attempt(t *testing.T, g *midhooktest.Gateway) midhooktest.Attempt {
+func attempt(t *testing.T, g *midhooktest.Engine) midhooktest.Attempt {
 	t.Helper()
-	g.ServerKey, g.Policy = key, onceOnly()
+	g.Secret, g.Policy = key, onceOnly()
 	d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
 	require.NoError(t, err)
 	require.Len(t, d.Attempts, 1)
@@ -45,7 +45,7 @@ func attempt(t *testing.T, g *midhooktest.Gateway) midhooktest.Attempt {
 
 // The request is Midtrans' own: POST, its headers, the signed body; the same for
 // a handler and over a socket.
-func TestGatewayRequest(t *testing.T) {
+func TestEngineRequest(t *testing.T) {
 	type seen struct {
 		Method, Path, Query, URI, Proto, UserAgent, ContentType, Accept, Length string
 		ContentLength                                                           int64
@@ -72,14 +72,14 @@ func TestGatewayRequest(t *testing.T) {
 		"application/json", "application/json", fmt.Sprint(len(sent)), int64(len(sent)), sent,
 	}
 
-	a := attempt(t, &midhooktest.Gateway{Handler: h, URL: "https://shop.example/mid%2Ftrans/x?a=1#y"})
+	a := attempt(t, &midhooktest.Engine{Handler: h, URL: "https://shop.example/mid%2Ftrans/x?a=1#y"})
 	assert.NoError(t, a.Err)
 	assert.Equal(t, want, got)
 	assert.EqualValues(t, tls.VersionTLS12, tlsVersion)
 
 	server := httptest.NewServer(h)
 	defer server.Close()
-	a = attempt(t, &midhooktest.Gateway{URL: server.URL + "/mid%2Ftrans/x?a=1#y"})
+	a = attempt(t, &midhooktest.Engine{URL: server.URL + "/mid%2Ftrans/x?a=1#y"})
 	assert.NoError(t, a.Err)
 	want.Length = got.Length // net/http's server keeps it from the handler or not
 	assert.Equal(t, want, got)
@@ -171,7 +171,7 @@ func TestHandlerAndServerGiveTheSameAnswer(t *testing.T) {
 			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 			server.Start()
 			defer server.Close()
-			for where, g := range map[string]*midhooktest.Gateway{"handler": {Handler: c.h}, "server": {URL: server.URL}} {
+			for where, g := range map[string]*midhooktest.Engine{"handler": {Handler: c.h}, "server": {URL: server.URL}} {
 				got := attempt(t, g)
 				g.Wait()
 				if c.want.Err != nil {
@@ -188,19 +188,19 @@ func TestHandlerAndServerGiveTheSameAnswer(t *testing.T) {
 
 // What went wrong with a handler in this process is told in full.
 func TestBrokenConnections(t *testing.T) {
-	a := attempt(t, &midhooktest.Gateway{Handler: answers(0)})
+	a := attempt(t, &midhooktest.Engine{Handler: answers(0)})
 	p, ok := errors.AsType[*midhooktest.PanicError](a.Err)
 	require.True(t, ok)
 	assert.Equal(t, "crash", p.Value)
 	assert.Contains(t, string(p.Stack), "answers", "the stack is that of the panic")
 	assert.Zero(t, a.Status)
 
-	a = attempt(t, &midhooktest.Gateway{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runtime.Goexit() })})
+	a = attempt(t, &midhooktest.Engine{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runtime.Goexit() })})
 	assert.ErrorContains(t, a.Err, "runtime.Goexit")
 
 	server := httptest.NewServer(nil)
 	server.Close()
-	a = attempt(t, &midhooktest.Gateway{URL: server.URL})
+	a = attempt(t, &midhooktest.Engine{URL: server.URL})
 	assert.ErrorContains(t, a.Err, "refused")
 }
 
@@ -211,7 +211,7 @@ func TestTimeout(t *testing.T) {
 		var written error
 		var after time.Duration
 		start := time.Now()
-		g := &midhooktest.Gateway{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g := &midhooktest.Engine{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, "a moment")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
@@ -236,7 +236,7 @@ func TestTimeout(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	g := &midhooktest.Gateway{URL: server.URL, Policy: &midhooktest.RetryPolicy{Timeout: 50 * time.Millisecond}}
+	g := &midhooktest.Engine{URL: server.URL, Policy: &midhooktest.RetryPolicy{Timeout: 50 * time.Millisecond}}
 	d, err := g.DeliverBody(t.Context(), nil)
 	require.NoError(t, err)
 	assert.ErrorIs(t, d.Attempts[0].Err, context.DeadlineExceeded)
@@ -253,7 +253,7 @@ func TestTornAnswersAreNoAnswers(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					g := &midhooktest.Gateway{ServerKey: key, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					g := &midhooktest.Engine{Secret: key, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						w.WriteHeader(status)
 						_ = http.NewResponseController(w).Flush()
 						end(r)
@@ -272,7 +272,7 @@ func TestTornAnswersAreNoAnswers(t *testing.T) {
 // As under net/http's server, the request's context ends with the handler.
 func TestContextEndsWithTheHandler(t *testing.T) {
 	var ctx context.Context
-	g := &midhooktest.Gateway{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })}
+	g := &midhooktest.Engine{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })}
 	attempt(t, g)
 	g.Wait()
 	assert.ErrorIs(t, ctx.Err(), context.Canceled)
@@ -314,7 +314,7 @@ func TestACompleteAnswerCountsWhileTheHandlerRunsOn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var hungUp error
-				g := &midhooktest.Gateway{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				g := &midhooktest.Engine{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					c.flushed(w)
 					time.Sleep(10 * time.Second)
 					hungUp = r.Context().Err()
@@ -332,7 +332,7 @@ func TestACompleteAnswerCountsWhileTheHandlerRunsOn(t *testing.T) {
 	t.Run("midhook", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			runs := 0
-			g := &midhooktest.Gateway{ServerKey: key, Handler: newHook(t).HandlerFunc(func(context.Context, *midhook.Notification) error {
+			g := &midhooktest.Engine{Secret: key, Handler: newHook(t).HandlerFunc(func(context.Context, *midhook.Notification) error {
 				runs++
 				time.Sleep(20 * time.Second)
 				return nil
@@ -351,7 +351,7 @@ func TestACompleteAnswerCountsWhileTheHandlerRunsOn(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wrote, flushed, read error
-		a := attempt(t, &midhooktest.Gateway{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := attempt(t, &midhooktest.Engine{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := http.NewResponseController(w)
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
@@ -374,7 +374,7 @@ func TestLatePanicIsLogged(t *testing.T) {
 	log.SetOutput(&logged)
 	defer log.SetOutput(os.Stderr)
 	synctest.Test(t, func(t *testing.T) {
-		g := &midhooktest.Gateway{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		g := &midhooktest.Engine{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			time.Sleep(time.Minute)
 			panic("much later")
 		})}
@@ -415,11 +415,11 @@ func TestRedirects(t *testing.T) {
 		for _, overSocket := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.redirects, " times ", c.status, " over a socket ", overSocket), func(t *testing.T) {
 				paths, bodies = nil, nil
-				g := &midhooktest.Gateway{Handler: hop(c.redirects, c.status), URL: "https://shop.example/a"}
+				g := &midhooktest.Engine{Handler: hop(c.redirects, c.status), URL: "https://shop.example/a"}
 				if overSocket {
 					server := httptest.NewServer(g.Handler)
 					defer server.Close()
-					g = &midhooktest.Gateway{URL: server.URL + "/a"}
+					g = &midhooktest.Engine{URL: server.URL + "/a"}
 					// A client's own opinion of redirects does not count.
 					if c.redirects == 5 {
 						g.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("no") }}
@@ -450,7 +450,7 @@ func TestRedirectsToNowhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				first := 0
-				g := &midhooktest.Gateway{ServerKey: key, URL: "https://shop.example/first", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				g := &midhooktest.Engine{Secret: key, URL: "https://shop.example/first", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/first" {
 						first++
 					}
@@ -472,7 +472,7 @@ func TestRedirectsToNowhere(t *testing.T) {
 // The 15 s are for an attempt, redirects included.
 func TestTimeoutOfAnAttemptWithRedirects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := &midhooktest.Gateway{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g := &midhooktest.Engine{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(4 * time.Second)
 			http.Redirect(w, r, "/next", http.StatusPermanentRedirect)
 		})}
@@ -502,7 +502,7 @@ func TestDeliverBody(t *testing.T) {
 		{nil, []int{400, 400, 400}, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			g := &midhooktest.Gateway{Handler: hook}
+			g := &midhooktest.Engine{Handler: hook}
 			d, err := g.DeliverBody(t.Context(), c.body)
 			require.NoError(t, err)
 			assert.Equal(t, c.statuses, statuses(d))
@@ -515,24 +515,24 @@ func TestDeliverBody(t *testing.T) {
 	}
 }
 
-func TestGatewayThatCannotWork(t *testing.T) {
+func TestEngineThatCannotWork(t *testing.T) {
 	n, h := midhooktest.Sample("gopay"), answers(200)
-	for says, g := range map[string]*midhooktest.Gateway{
-		"a Handler or a URL": {ServerKey: key},
-		"ServerKey":          {Handler: h},
-		"speed -1":           {Handler: h, ServerKey: key, Speed: -1},
-		"an absolute http":   {URL: "localhost:8080", ServerKey: key},
+	for says, g := range map[string]*midhooktest.Engine{
+		"a Handler or a URL": {Secret: key},
+		"Secret":             {Handler: h},
+		"speed -1":           {Handler: h, Secret: key, Speed: -1},
+		"an absolute http":   {URL: "localhost:8080", Secret: key},
 	} {
 		d, err := g.Deliver(t.Context(), n)
 		assert.ErrorContains(t, err, says)
 		assert.Empty(t, d.Attempts)
 	}
-	_, err := (&midhooktest.Gateway{Handler: h, ServerKey: key}).Deliver(t.Context(), nil)
+	_, err := (&midhooktest.Engine{Handler: h, Secret: key}).Deliver(t.Context(), nil)
 	assert.ErrorContains(t, err, "nil notification")
 }
 
 // By default the gateway speaks TLS 1.2, and checks certificates, as Midtrans does.
-func TestGatewayTLS(t *testing.T) {
+func TestEngineTLS(t *testing.T) {
 	serve := func(config *tls.Config) *httptest.Server {
 		s := httptest.NewUnstartedServer(answers(200))
 		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
@@ -541,22 +541,22 @@ func TestGatewayTLS(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s
 	}
-	a := attempt(t, &midhooktest.Gateway{URL: serve(&tls.Config{MinVersion: tls.VersionTLS13}).URL})
+	a := attempt(t, &midhooktest.Engine{URL: serve(&tls.Config{MinVersion: tls.VersionTLS13}).URL})
 	assert.ErrorContains(t, a.Err, "protocol version")
-	a = attempt(t, &midhooktest.Gateway{URL: serve(nil).URL})
+	a = attempt(t, &midhooktest.Engine{URL: serve(nil).URL})
 	assert.ErrorContains(t, a.Err, "certificate")
 	s := serve(nil)
-	a = attempt(t, &midhooktest.Gateway{URL: s.URL, Client: s.Client()})
+	a = attempt(t, &midhooktest.Engine{URL: s.URL, Client: s.Client()})
 	assert.NoError(t, a.Err)
 }
 
 // Many deliveries at once through one gateway (for the race detector), and Wait
 // beside them.
-func TestGatewayIsSafeForConcurrentUse(t *testing.T) {
+func TestEngineIsSafeForConcurrentUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running, attempts atomic.Int64
-		g := &midhooktest.Gateway{
-			ServerKey: key,
+		g := &midhooktest.Engine{
+			Secret: key,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				running.Add(1)
 				defer running.Add(-1)
@@ -599,7 +599,7 @@ func TestDeliverSigned(t *testing.T) {
 				}
 				w.WriteHeader(503)
 			})
-			check := func(t *testing.T, g *midhooktest.Gateway, want http.Header, body []byte) {
+			check := func(t *testing.T, g *midhooktest.Engine, want http.Header, body []byte) {
 				headers, bodies = nil, nil
 				d, err := g.DeliverSigned(t.Context(), sender.Event(0))
 				require.NoError(t, err)
@@ -615,7 +615,7 @@ func TestDeliverSigned(t *testing.T) {
 				}
 			}
 			synctest.Test(t, func(t *testing.T) { // retries come later, and are not signed anew
-				g := &midhooktest.Gateway{Handler: handler, Sender: &sender, ServerKey: "whsk_test", Policy: &policy}
+				g := &midhooktest.Engine{Handler: handler, Sender: &sender, Secret: "whsk_test", Policy: &policy}
 				want, body := sender.Sign(sender.Event(0), "whsk_test", time.Now())
 				check(t, g, want, body)
 			})
@@ -625,7 +625,7 @@ func TestDeliverSigned(t *testing.T) {
 			still.Sign = func([]byte, string, time.Time) (http.Header, []byte) { return want, body }
 			server := httptest.NewServer(handler)
 			defer server.Close()
-			g := &midhooktest.Gateway{URL: server.URL, Sender: &still, ServerKey: "whsk_test", Policy: &policy, Speed: 1e6}
+			g := &midhooktest.Engine{URL: server.URL, Sender: &still, Secret: "whsk_test", Policy: &policy, Speed: 1e6}
 			check(t, g, want.Clone(), body)
 		})
 	}
@@ -635,7 +635,7 @@ func TestDeliverSigned(t *testing.T) {
 func TestDeliverRequest(t *testing.T) {
 	header, body := http.Header{"Content-Type": {"text/plain"}, "X-Kind": {"a", "b"}}, []byte(`{"a":1}`)
 	var got http.Header
-	g := &midhooktest.Gateway{Policy: onceOnly(), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	g := &midhooktest.Engine{Policy: onceOnly(), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = r.Header.Clone()
 		r.Header["X-Kind"][0] = "spoilt"
 		b, _ := io.ReadAll(r.Body)
@@ -657,28 +657,28 @@ func TestDeliverRequest(t *testing.T) {
 func TestSendersThatCannotDeliver(t *testing.T) {
 	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("nothing must be delivered") })
 	for _, sender := range midhooktest.Senders()[1:] {
-		g := &midhooktest.Gateway{Handler: h, Sender: &sender, ServerKey: key}
+		g := &midhooktest.Engine{Handler: h, Sender: &sender, Secret: key}
 		d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
 		assert.EqualError(t, err, "midhooktest: "+sender.Name+" does not send Midtrans' notifications: its own go out by DeliverSigned")
 		assert.Empty(t, d.Attempts)
-		_, err = midhooktest.Crash.Play(t.Context(), midhooktest.Subject{Gateway: g})
+		_, err = midhooktest.Crash.Play(t.Context(), midhooktest.Subject{Engine: g})
 		assert.ErrorContains(t, err, "does not send Midtrans' notifications")
 
-		g = &midhooktest.Gateway{Handler: h, Sender: &sender}
+		g = &midhooktest.Engine{Handler: h, Sender: &sender}
 		_, err = g.DeliverSigned(t.Context(), sender.Event(0))
-		assert.ErrorContains(t, err, "ServerKey")
+		assert.ErrorContains(t, err, "Secret")
 	}
-	g := &midhooktest.Gateway{Handler: h, ServerKey: key, Sender: &midhooktest.Sender{Name: "warung"}}
+	g := &midhooktest.Engine{Handler: h, Secret: key, Sender: &midhooktest.Sender{Name: "warung"}}
 	_, err := g.DeliverSigned(t.Context(), []byte(`{}`))
 	assert.EqualError(t, err, `midhooktest: the sender "warung" needs a Sign`)
 }
 
-// A Gateway with Midtrans for its Sender is one without.
+// An Engine with Midtrans for its Sender is one without.
 func TestMidtransSenderIsTheDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sender := midhooktest.MidtransSender()
-		for _, g := range []*midhooktest.Gateway{{}, {Sender: &sender}} {
-			g.Handler, g.ServerKey = answers(503), key
+		for _, g := range []*midhooktest.Engine{{}, {Sender: &sender}} {
+			g.Handler, g.Secret = answers(503), key
 			d, err := g.Deliver(t.Context(), midhooktest.Sample("gopay"))
 			require.NoError(t, err)
 			assert.Equal(t, []int{503, 503, 503, 503, 503}, statuses(d))
