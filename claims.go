@@ -167,16 +167,18 @@ func (d *delivery) finish(ctx context.Context, claim Claim) error {
 	return err
 }
 
-// ClaimsFromContext returns the claims under which a handler runs: one, or two
-// where [WithStatusCheck] has confirmed another event than was notified. It is for
-// a [Store] that can finish them in the transaction that has the handler's
-// effects. It returns nil outside of a running handler.
-func ClaimsFromContext(ctx context.Context) []Claim {
+// ClaimFromContext returns the claim under which a handler runs. It is for a [Store]
+// that can finish the claim in the transaction that has the handler's effects. There
+// is none outside of a running handler.
+func ClaimFromContext(ctx context.Context) (Claim, bool) {
 	d, ok := ctx.Value(deliveryKey).(*delivery)
 	if !ok {
-		return nil
+		return Claim{}, false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.claims)
+	if len(d.claims) == 0 {
+		return Claim{}, false
+	}
+	return d.claims[len(d.claims)-1], true
 }

@@ -155,22 +155,24 @@ func TestOrderOfEvents(t *testing.T) {
 	}
 }
 
-// A handler can find its claims, to finish them with its own effects.
-func TestClaimsFromContext(t *testing.T) {
+// A handler can find its claim, to finish it with its own effects.
+func TestClaimFromContext(t *testing.T) {
 	store := &spyStore{Store: midhook.NewLRUStore(10)}
 	hook, rec := newHook(t, midhook.WithStore(store))
 	var ctx context.Context
 	hook.HandlerFunc(func(c context.Context, n *midhook.Notification) error {
 		ctx = c
-		claims := midhook.ClaimsFromContext(ctx)
-		require.Len(t, claims, 1)
-		assert.Equal(t, n.IdempotencyKey(), claims[0].Key)
-		return store.Store.Finish(ctx, claims[0], time.Hour)
+		claim, ok := midhook.ClaimFromContext(ctx)
+		require.True(t, ok)
+		assert.Equal(t, n.IdempotencyKey(), claim.Key)
+		return store.Store.Finish(ctx, claim, time.Hour)
 	}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.Equal(t, []string{"acquire", "finish"}, store.calls)
 	assert.NoError(t, rec.last().Err, "the middleware's own finish is no error then")
-	assert.Empty(t, midhook.ClaimsFromContext(ctx), "the claim was finished")
-	assert.Nil(t, midhook.ClaimsFromContext(t.Context()))
+	_, ok := midhook.ClaimFromContext(ctx)
+	assert.False(t, ok, "the claim was finished")
+	_, ok = midhook.ClaimFromContext(t.Context())
+	assert.False(t, ok)
 }
 
 // When everything that is remembered is in flight, a new event waits for its

@@ -44,11 +44,12 @@ type Message struct {
 	// holds a customer's data, give its type a Format and a MarshalJSON, too.
 	Value any
 
-	Key      string // what is to be handled once, see [Claim]; required, and another for every other gateway
-	Subject  string // what events in an order have in common; "" for none
-	Stage    int    // place in that order; 0 for none
-	KeyLabel string // of the key that matched
-	Test     bool   // sent by hand from the sender's dashboard, see WithTestNotifications
+	Key        string // what is to be handled once, see [Claim]; required, and another for every other gateway
+	Subject    string // what events in an order have in common; "" for none
+	Stage      int    // place in that order; 0 for none
+	Alternates bool   // the event comes again after others of its Subject, see [Claim]
+	KeyLabel   string // of the key that matched
+	Test       bool   // sent by hand from the sender's dashboard, see WithTestNotifications
 }
 
 // Authenticator is a [Gateway] whose bodies prove nothing by themselves: only the

@@ -51,23 +51,21 @@ var errNoClaim = errors.New("sqlstore: FinishTx needs the context of a running m
 //
 // How long the event is remembered is the store's [WithKeep].
 func (s *Store) FinishTx(ctx context.Context, tx *sql.Tx) error {
-	claims := midhook.ClaimsFromContext(ctx)
+	c, ok := midhook.ClaimFromContext(ctx)
 	switch {
 	case tx == nil:
 		return errors.New("sqlstore: FinishTx needs a transaction")
-	case len(claims) == 0:
+	case !ok:
 		return errNoClaim
 	}
-	for _, c := range claims {
-		f, err := s.engine.finish(ctx, s.db, tx, newClaim(c), micros(s.keep))
-		switch {
-		case err != nil:
-			return fmt.Errorf("sqlstore: %w", err)
-		case f == before:
-			return ErrFinished
-		case f != marked:
-			return midhook.ErrNotOwner
-		}
+	f, err := s.engine.finish(ctx, s.db, tx, newClaim(c), micros(s.keep))
+	switch {
+	case err != nil:
+		return fmt.Errorf("sqlstore: %w", err)
+	case f == before:
+		return ErrFinished
+	case f != marked:
+		return midhook.ErrNotOwner
 	}
 	return nil
 }
