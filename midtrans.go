@@ -40,12 +40,13 @@ func (midtrans) Answer(o Outcome) (status int, contentType, body string) { retur
 // bodies are Midtrans' notifications. It does not verify n.
 func (n *Notification) Message(keyLabel string) Message {
 	return Message{
-		Value:    n,
-		Key:      n.IdempotencyKey(),
-		Subject:  n.subject(),
-		Stage:    n.stage(),
-		KeyLabel: keyLabel,
-		Test:     strings.HasPrefix(n.OrderID, testOrder),
+		Value:      n,
+		Key:        n.IdempotencyKey(),
+		Subject:    n.PaymentKey(),
+		Stage:      n.stage(),
+		Alternates: n.Kind() == PayAccount,
+		KeyLabel:   keyLabel,
+		Test:       strings.HasPrefix(n.OrderID, testOrder),
 	}
 }
 
