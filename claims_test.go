@@ -138,7 +138,7 @@ func TestOrderOfEvents(t *testing.T) {
 			{card(status("202", "expire")), true}, {card(status("407", "expire")), false},
 		},
 		"Pay Account enabled, then disabled": {
-			{notify("pay-account-enabled"), true}, {notify("pay-account-disabled"), true}, {notify("pay-account-enabled"), false},
+			{notify("pay-account-enabled"), true}, {notify("pay-account-disabled"), true}, {notify("pay-account-enabled"), true}, {notify("pay-account-enabled"), false},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -424,10 +424,11 @@ func TestEventsOfATransactionTakeTurns(t *testing.T) {
 func TestBusyForLongerThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hook, rec := newHook(t)
-		h := hook.Handler(&counter{do: func(_ http.ResponseWriter, r *http.Request) {
+		h := hook.Handler(&counter{do: func(w http.ResponseWriter, r *http.Request) {
 			if n, _ := midhook.FromContext(r.Context()); n.TransactionStatus == midhook.StatusPending {
 				time.Sleep(10 * time.Minute)
 			}
+			w.WriteHeader(http.StatusOK)
 		}})
 		deliver := func(tweaks ...midhooktest.Tweak) (int, time.Duration) {
 			w, start := httptest.NewRecorder(), time.Now()

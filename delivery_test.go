@@ -277,7 +277,7 @@ func withoutUnwrap(next http.Handler) http.Handler {
 // Rule: where an outer wrapper keeps the answer back, the log says once what is
 // missing and what to do, and the event says that the answer has not left.
 func TestOuterWrapperWithoutUnwrap(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hook, rec := newHook(t)
