@@ -80,7 +80,7 @@ func TestHandler(t *testing.T, newSubject func(t *testing.T) Subject) {
 // gets is the bubble's, without Run and Parallel. What it starts must have ended
 // with the test (t.Cleanup), and must not be waiting for the world outside: a
 // handler that talks to a database or any other real socket stands still in a
-// bubble. Test such a one with [Scenario.Play], at a [Engine].Speed of its own.
+// bubble. Test such a one with [Scenario.Play], at an [Engine].Speed of its own.
 //
 // The test is skipped if the scenario needs what the Subject has not.
 func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
@@ -121,7 +121,7 @@ func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
 //		})
 //	}
 //
-// At the [Engine].Speed of 3600 a scenario takes six seconds or less. With a
+// At an [Engine].Speed of 3600 a scenario takes six seconds or less. With a
 // Mishap, those whose handlers are slow, SlowHandler and Burst, are played at 60 at
 // most, so that retries leave the handler some time, and take some minutes.
 func (s Scenario) Play(ctx context.Context, subject Subject) ([]Delivery, error) {
@@ -202,7 +202,7 @@ func (p *performance) deliver(n *midhook.Notification) Delivery {
 	return p.ship(shipment{n: n})
 }
 
-// ship delivers what needs more than a notification and the gateway's own ways.
+// ship delivers what needs more than a notification and the engine's own ways.
 func (p *performance) ship(s shipment) Delivery {
 	if s.body == nil {
 		s.body = Body(s.n, p.Engine.Secret)
