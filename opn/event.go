@@ -5,15 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/identity"
 	"github.com/midhook/midhook/internal/object"
-	"github.com/midhook/midhook/internal/redact"
 )
 
 // Key says what has happened, such as charge.complete. Opn may add keys: an
@@ -183,55 +179,3 @@ func (e *Event) Raw() []byte {
 // holds: one this version does not know, or one of an unexpected type. It reads
 // the body again each time.
 func (e *Event) Extra(name string) (json []byte, ok bool) { return eventFields.Extra(e.raw, name) }
-
-// IdempotencyKey is the same for every delivery of the event, for the events API's
-// record of it, and in every version of this package: 64 hexadecimal digits, made
-// of the id, that no other gateway's event has. Put it into a unique index beside
-// the effect.
-func (e *Event) IdempotencyKey() string {
-	return identity.Digest("opn", e.ID)
-}
-
-// Message is what the pipeline is to know of e, for [midhook.Middleware.HandleMessage]
-// and a gateway of one's own. It does not verify e.
-func (e *Event) Message(keyLabel string) midhook.Message {
-	return midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: keyLabel}
-}
-
-// summary is what may be shown of an event anywhere.
-func (e *Event) summary() []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String("id", e.ID),
-		slog.String("key", string(e.Key)),
-		slog.Bool("livemode", e.Livemode),
-	}
-	c := e.content()
-	if _, err := strconv.ParseInt(c.Amount, 10, 64); err != nil {
-		c.Amount = ""
-	}
-	if strings.HasPrefix(c.ID, "tokn_") || c.Object == "token" {
-		c.ID = "" // with a card's token its holder can be charged
-	}
-	return redact.Attrs(attrs,
-		"data_object", c.Object,
-		"data_id", c.ID,
-		"status", c.Status,
-		"amount", c.Amount,
-		"currency", c.Currency,
-	)
-}
-
-// LogValue shows ids, key, status and amount, nothing sensitive.
-func (e *Event) LogValue() slog.Value {
-	if e == nil {
-		return slog.Value{}
-	}
-	return slog.GroupValue(e.summary()...)
-}
-
-// Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
-func (e Event) Format(f fmt.State, _ rune) { redact.Format(f, e.summary()) }
-
-// MarshalJSON gives what LogValue shows. To store an event, store [Event.Raw],
-// which Parse reads again.
-func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.summary()) }

@@ -1,13 +1,11 @@
 package paymongo
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/identity"
 	"github.com/midhook/midhook/internal/object"
 )
 
@@ -130,10 +128,6 @@ func nonEmpty(value json.RawMessage) (s string, ok bool) {
 	return s, ok && s != ""
 }
 
-// FromContext returns the event that a handler is to handle. It is shared with
-// the observer and the log: do not change it.
-func FromContext(ctx context.Context) (*Event, bool) { return midhook.Value[*Event](ctx) }
-
 // Raw returns a copy of the body as received, nil for an Event that was not
 // parsed. It holds the customer's data: keep it out of logs and answers.
 func (e *Event) Raw() []byte {
@@ -149,13 +143,4 @@ func (e *Event) Raw() []byte {
 // time.
 func (e *Event) Extra(name string) (json []byte, ok bool) {
 	return envelopeFields.Extra(e.raw, "data", "attributes", name)
-}
-
-// IdempotencyKey names the event: the same for every delivery of it, another for
-// every other event, of whichever gateway. It is 64 hexadecimal digits, made from
-// [Event.ID] alone, and stays the same in later versions. With it in a unique
-// index beside the effect, the effect happens once even when the handler runs
-// twice.
-func (e *Event) IdempotencyKey() string {
-	return identity.Digest("paymongo", e.ID)
 }
