@@ -10,6 +10,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/object"
+	"github.com/midhook/midhook/internal/redact"
 )
 
 // Key says what has happened, such as charge.complete. Opn may add keys: an
@@ -93,12 +94,17 @@ var eventFields = object.TableOf[fields]()
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and where id or key is not a string or is blank.
 // It is tolerant of everything else: data may be missing, null, or of a kind this
-// version does not know.
+// version does not know. It refuses what MarshalJSON printed.
 func Parse(body []byte) (*Event, error) {
 	e := &Event{raw: string(body)}
 	var f fields
-	if err := eventFields.Decode(body, e.raw, &f, nil); err != nil {
+	printed := false
+	member := func(name string) { printed = printed || name == redact.Mark }
+	if err := eventFields.Decode(body, e.raw, &f, member); err != nil {
 		return nil, fmt.Errorf("%w: %w", midhook.ErrMalformed, err)
+	}
+	if printed {
+		return nil, fmt.Errorf("%w: it is what MarshalJSON prints, not the body", midhook.ErrMalformed)
 	}
 	e.ID, _ = object.Text(f.ID)
 	key, _ := object.Text(f.Key)
@@ -113,6 +119,17 @@ func Parse(body []byte) (*Event, error) {
 		e.CreatedAt = t
 	}
 	return e, nil
+}
+
+// UnmarshalJSON is [Parse], and leaves e as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Event.Raw].
+func (e *Event) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*e = *parsed
+	}
+	return err
 }
 
 // content is what this package reads of an event's data.

@@ -238,3 +238,25 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, e, again)
 	})
 }
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{testBody, chargeEvent("evnt_test_1"), `{"id":"evnt_test_2","key":"x"}`} {
+		e := parse(t, body)
+		var again opn.Event
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, *e, again)
+		assert.Equal(t, body, string(again.Raw()))
+
+		for _, v := range []any{e, *e} {
+			assert.ErrorIs(t, json.Unmarshal(mustMarshal(t, v), &again), midhook.ErrMalformed)
+			_, err := opn.Parse(mustMarshal(t, v))
+			assert.ErrorIs(t, err, midhook.ErrMalformed)
+		}
+		job := mustMarshal(t, struct{ E *opn.Event }{e})
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ E *opn.Event }{}), midhook.ErrMalformed)
+		assert.Equal(t, *e, again, "what is refused changes nothing")
+	}
+	assert.ErrorIs(t, json.Unmarshal([]byte(`{"id":"evnt_test_1"}`), new(opn.Event)), midhook.ErrMalformed)
+}

@@ -132,3 +132,11 @@ func (g *Gateway) Retries() bool { return false }
 // FromContext returns the event that a handler is to handle. It is shared with the
 // observer and the log: do not change it.
 func FromContext(ctx context.Context) (*Event, bool) { return midhook.Value[*Event](ctx) }
+
+// Interface guards
+var (
+	_ midhook.Gateway = (*Gateway)(nil)
+	_ midhook.Retrier = (*Gateway)(nil)
+	_ midhook.Named   = (*Gateway)(nil)
+	_ fmt.Formatter   = Gateway{}
+)

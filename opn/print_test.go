@@ -38,7 +38,7 @@ func TestEventShowsNothingSensitive(t *testing.T) {
 		slog.New(h).Info("event", "pointer", e, "value", *e, "nested", struct{ E *opn.Event }{e}, "none", (*opn.Event)(nil))
 	}
 	assert.NotContains(t, out.String(), "sensitive")
-	assert.JSONEq(t, `{"id":"evnt_test_1","key":"charge.complete","livemode":true,"data_object":"charge","data_id":"chrg_test_1","status":"successful","amount":"100000","currency":"THB"}`,
+	assert.JSONEq(t, `{"id":"evnt_test_1","key":"charge.complete","livemode":true,"data_object":"charge","data_id":"chrg_test_1","status":"successful","amount":"100000","currency":"THB","printed_by":"midhook"}`,
 		string(mustMarshal(t, e)))
 	assert.Equal(t, `id="evnt_test_1" key="charge.complete" livemode="true" data_object="charge" data_id="chrg_test_1" status="successful" amount="100000" currency="THB"`, fmt.Sprint(e))
 
@@ -102,5 +102,26 @@ func TestSecretsNowhere(t *testing.T) {
 		testSignature[:16], sign(otherSecret, testTimestamp, testBody)[:16], "Basic ",
 	} {
 		assert.NotContains(t, out, forbidden)
+	}
+}
+
+// Rule: what wants a merchant's attention says so, and nothing else does.
+func TestAttention(t *testing.T) {
+	for body, wants := range map[string]bool{
+		`{"id":"evnt_1","key":"dispute.create"}`:                             true,
+		`{"id":"evnt_1","key":"dispute.update"}`:                             true,
+		`{"id":"evnt_1","key":"dispute.accept"}`:                             true,
+		`{"id":"evnt_1","key":"dispute.close","data":{"status":"won"}}`:      true,
+		`{"id":"evnt_1","key":"transfer.fail"}`:                              true,
+		`{"id":"evnt_1","key":"recipient.deactivate"}`:                       true,
+		`{"id":"evnt_1","key":"schedule.suspend"}`:                           true,
+		`{"id":"evnt_1","key":"schedule.expiring"}`:                          true,
+		`{"id":"evnt_1","key":"refund.create","data":{"status":"failed"}}`:   true,
+		`{"id":"evnt_1","key":"refund.create","data":{"status":"closed"}}`:   false,
+		`{"id":"evnt_1","key":"charge.complete","data":{"status":"failed"}}`: false,
+		`{"id":"evnt_1","key":"transfer.pay"}`:                               false,
+		`{"id":"evnt_1","key":"hologram.flicker"}`:                           false,
+	} {
+		assert.Equal(t, wants, parse(t, body).Attention() != "", body)
 	}
 }

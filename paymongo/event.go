@@ -90,7 +90,8 @@ var envelopeFields = object.TableOf[envelope]()
 // name given twice in any object of it, and unless data.id and
 // data.attributes.type are non-empty strings and data.attributes.livemode is true
 // or false. It is tolerant of everything else: what does not fit its field is left
-// to [Event.Extra].
+// to [Event.Extra]. It refuses what MarshalJSON printed, which has
+// no data.
 func Parse(body []byte) (*Event, error) {
 	raw := string(body)
 	var env envelope
@@ -120,6 +121,17 @@ func Parse(body []byte) (*Event, error) {
 		e.CreatedAt = time.Unix(attrs.CreatedAt, 0).UTC()
 	}
 	return e, nil
+}
+
+// UnmarshalJSON is [Parse], and leaves e as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Event.Raw].
+func (e *Event) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*e = *parsed
+	}
+	return err
 }
 
 // nonEmpty reads a JSON string that must not be empty.

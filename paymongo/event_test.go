@@ -148,3 +148,40 @@ func FuzzParse(f *testing.F) {
 		_, _ = e.Extra("previous_data")
 	})
 }
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{vectorBody, string(paid("evt_1", true))} {
+		e, err := paymongo.Parse([]byte(body))
+		require.NoError(t, err)
+		var again paymongo.Event
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, *e, again)
+		assert.Equal(t, body, string(again.Raw()))
+
+		for _, v := range []any{e, *e} {
+			marshalled, err := json.Marshal(v)
+			require.NoError(t, err)
+			assert.ErrorIs(t, json.Unmarshal(marshalled, &again), midhook.ErrMalformed)
+		}
+		job, err := json.Marshal(struct{ E *paymongo.Event }{e})
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ E *paymongo.Event }{}), midhook.ErrMalformed)
+		assert.Equal(t, *e, again, "what is refused changes nothing")
+	}
+}
+
+// Rule: a resource is read as PayMongo writes it, and not from what was marshalled.
+func TestUnmarshalResource(t *testing.T) {
+	var r paymongo.Resource
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"pay_1","type":"payment","attributes":{"amount":100}}`), &r))
+	assert.Equal(t, paymongo.Resource{ID: "pay_1", Type: "payment", Attributes: json.RawMessage(`{"amount":100}`)}, r)
+	marshalled, err := json.Marshal(r)
+	require.NoError(t, err)
+	for _, body := range []string{string(marshalled), `{}`, `[]`, `{"id":"a","id":"b","attributes":{}}`} {
+		before := r
+		assert.ErrorIs(t, json.Unmarshal([]byte(body), &r), midhook.ErrMalformed, body)
+		assert.Equal(t, before, r)
+	}
+}

@@ -24,11 +24,6 @@ type Gateway struct {
 	now       func() time.Time
 }
 
-var (
-	_ midhook.Gateway  = (*Gateway)(nil)
-	_ midhook.Acceptor = (*Gateway)(nil)
-)
-
 const defaultLabel = secret.DefaultLabel
 
 // New returns the gateway for the secret of a webhook, whsk_…: the secret_key that
@@ -151,3 +146,11 @@ func (g Gateway) Format(f fmt.State, _ rune) { fmt.Fprint(f, "paymongo.Gateway")
 // FromContext returns the event that a handler is to handle. It is shared with
 // the observer and the log: do not change it.
 func FromContext(ctx context.Context) (*Event, bool) { return midhook.Value[*Event](ctx) }
+
+// Interface guards
+var (
+	_ midhook.Gateway  = (*Gateway)(nil)
+	_ midhook.Acceptor = (*Gateway)(nil)
+	_ midhook.Named    = (*Gateway)(nil)
+	_ fmt.Formatter    = Gateway{}
+)

@@ -62,9 +62,18 @@ func TestResourceDecode(t *testing.T) {
 	var number struct {
 		Amount int8 `json:"amount"`
 	}
-	assert.EqualError(t, e.Resource.Decode(&number), `paymongo: the resource's attributes: field "amount": a JSON number does not fit int8`)
-	var nested struct{ Billing struct{ Name int } }
-	assert.EqualError(t, e.Resource.Decode(&nested), `paymongo: the resource's attributes: field "Billing.Name": a JSON string does not fit int`)
+	err = e.Resource.Decode(&number)
+	assert.ErrorContains(t, err, `field "amount"`)
+	assert.ErrorContains(t, err, "int8")
+	assert.NotContains(t, err.Error(), "10000")
+	var nested struct {
+		Billing struct {
+			Name int `json:"name"`
+		} `json:"billing"`
+	}
+	err = e.Resource.Decode(&nested)
+	assert.ErrorContains(t, err, `field "billing.name"`)
+	assert.NotContains(t, err.Error(), "SECRETNAME")
 	var date struct{ Billing struct{ Name time.Time } }
 	assert.NotContains(t, e.Resource.Decode(&date).Error(), "SECRETNAME", "time.Time's error quotes")
 	assert.Error(t, e.Resource.Decode(nil))

@@ -88,3 +88,10 @@ func (Gateway) Format(f fmt.State, _ rune) { fmt.Fprint(f, "payout.Gateway") }
 func FromContext(ctx context.Context) (*Notification, bool) {
 	return midhook.Value[*Notification](ctx)
 }
+
+// Interface guards
+var (
+	_ midhook.Gateway = (*Gateway)(nil)
+	_ midhook.Named   = (*Gateway)(nil)
+	_ fmt.Formatter   = Gateway{}
+)

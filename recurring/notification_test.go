@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -217,4 +218,56 @@ func visible(n *recurring.Notification) string {
 		fields = append(fields, tx.OrderID, tx.TransactionID, string(tx.TransactionStatus), string(tx.FraudStatus), tx.StatusCode, tx.GrossAmount, tx.RefundAmount)
 	}
 	return fmt.Sprintf("%q", fields)
+}
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{subscription(), documented, charge(subID, txID, "capture"), failed("411"), payment("settlement", testKey)} {
+		n, err := recurring.Parse([]byte(body))
+		require.NoError(t, err)
+		var again recurring.Notification
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, body, string(again.Raw()))
+		assert.Equal(t, n.Kind(), again.Kind())
+		assert.Equal(t, n.Subscription, again.Subscription)
+		assert.False(t, again.Confirmed())
+
+		marshalled, err := json.Marshal(n)
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(marshalled, &again), midhook.ErrMalformed, body)
+		job, err := json.Marshal(struct{ N *recurring.Notification }{n})
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ N *recurring.Notification }{}), midhook.ErrMalformed)
+		assert.Equal(t, body, string(again.Raw()), "what is refused changes nothing")
+	}
+
+	s := newShop(t, newAPI(), shopOptions{})
+	for _, body := range []string{subscription(), charge(subID, txID, "capture"), failed("411")} {
+		require.Equal(t, http.StatusOK, s.post(body).Code)
+	}
+	for _, confirmed := range s.got {
+		marshalled, err := json.Marshal(confirmed)
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(marshalled, new(recurring.Notification)), midhook.ErrMalformed)
+	}
+	require.Len(t, s.got, 3)
+}
+
+// Rule: a subscription is read as Midtrans writes it, and not from what was
+// marshalled.
+func TestUnmarshalSubscription(t *testing.T) {
+	var s recurring.Subscription
+	require.NoError(t, json.Unmarshal([]byte(subscription(listing(txID))), &s))
+	assert.Equal(t, subID, s.ID)
+	assert.Equal(t, token, s.Token)
+	assert.Equal(t, "month", s.Schedule.IntervalUnit)
+	assert.Equal(t, []string{txID}, s.TransactionIDs)
+	marshalled, err := json.Marshal(s)
+	require.NoError(t, err)
+	for _, body := range []string{string(marshalled), `{}`, `7`, `{"id":"a","id":"b"}`} {
+		before := s
+		assert.ErrorIs(t, json.Unmarshal([]byte(body), &s), midhook.ErrMalformed, body)
+		assert.Equal(t, before.ID, s.ID)
+	}
 }

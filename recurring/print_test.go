@@ -2,6 +2,8 @@ package recurring_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -34,4 +36,21 @@ func TestGatewayPrintsNoKey(t *testing.T) {
 		assert.Contains(t, printed, "recurring.Gateway(https://api.sandbox.midtrans.com)")
 		assertNothingSensitive(t, printed)
 	}
+}
+
+// Rule: what wants a merchant's attention says so, and nothing else does.
+func TestAttention(t *testing.T) {
+	api := newAPI()
+	s := newShop(t, api, shopOptions{})
+	attention := func(body string) string {
+		require.Equal(t, http.StatusOK, s.post(body).Code)
+		return s.got[len(s.got)-1].Attention()
+	}
+	assert.Empty(t, attention(subscription()))
+	assert.Empty(t, attention(charge(subID, txID, "capture")))
+	assert.NotEmpty(t, attention(failed("411")))
+	api.change(func(a *fakeAPI) {
+		a.subscriptions[subID] = strings.Replace(subscription(listing(txID)), `"active"`, `"inactive"`, 1)
+	})
+	assert.NotEmpty(t, attention(subscription()))
 }
