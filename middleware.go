@@ -31,6 +31,29 @@ type Middleware struct {
 // Format says no more than the type: settings hold keys.
 func (m *Middleware) Format(f fmt.State, _ rune) { fmt.Fprint(f, "midhook.Middleware") }
 
+// Keep is for how long handled events are remembered, see [WithKeep]. What asks a
+// sender's API for past events must not go further back: the store has forgotten
+// what was handled before, and the handler would run for it again.
+func (m *Middleware) Keep() time.Duration { return m.keep }
+
+// Attached is the same Middleware, with the same store, without
+// [WithDetachedHandler]: its Handler returns when the merchant's handler has. It is
+// for adapters of frameworks that use a request's context again for another one as
+// soon as the request has ended.
+func (m *Middleware) Attached() *Middleware {
+	attached := *m
+	attached.detached = false
+	return &attached
+}
+
+// LocalStore reports whether handled events are remembered in this process' memory
+// only, see [NewLRUStore]: another process that receives the same events handles
+// them, too.
+func (m *Middleware) LocalStore() bool {
+	_, local := m.store.(*lruStore)
+	return local
+}
+
 const (
 	// storeTimeout bounds a store call that the budget must not cut short.
 	storeTimeout = 5 * time.Second

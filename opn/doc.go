@@ -21,7 +21,9 @@
 // late as possible (see [Gateway.Retries]), and what is lost all the same (the
 // handler has failed, the server was down, the body was above
 // [midhook.WithMaxBodyBytes]) is found with [Client.Reconcile], which belongs into
-// every program that uses this package: every few minutes.
+// every program that uses this package: every few minutes. It reaches as far back as
+// the store remembers what was handled. What an outage longer than that has lost
+// needs a unique index over [Event.IdempotencyKey] beside the effect, and a person.
 //
 // # Which event means paid
 //
