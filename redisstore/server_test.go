@@ -21,7 +21,7 @@ import (
 	"github.com/midhook/midhook/redisstore"
 )
 
-const testKey = "SB-Mid-server-test"
+const testKey = "SB-Mid-server-test-key-0001"
 
 // program is a path from the environment, to test with another version or with
 // Valkey, or what is installed.
@@ -172,4 +172,16 @@ func acquire(t testing.TB, store midhook.Store, c midhook.Claim, want midhook.Cl
 	got, err := store.Acquire(context.WithoutCancel(t.Context()), c)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// acquireBeside claims an event and lets its hold of the subject pass, so that
+// other events of the subject can be claimed beside it.
+func acquireBeside(t testing.TB, store midhook.Store, c midhook.Claim) {
+	t.Helper()
+	lease := c.Lease
+	c.Lease = time.Nanosecond
+	acquire(t, store, c, midhook.Acquired)
+	time.Sleep(5 * time.Millisecond) // a lease is rounded up to two
+	c.Lease = lease
+	acquire(t, store, c, midhook.Acquired)
 }
