@@ -105,15 +105,11 @@ func (c storeCase) check(ctx context.Context, store midhook.Store) error {
 	return s.err
 }
 
-var stateNames = map[midhook.ClaimState]string{
-	0: "no answer", midhook.Acquired: "acquired", midhook.InFlight: "in flight", midhook.Done: "done", midhook.Superseded: "superseded",
-}
-
 func stateName(s midhook.ClaimState) string {
-	if name, ok := stateNames[s]; ok {
-		return name
+	if s == 0 {
+		return "no answer"
 	}
-	return fmt.Sprintf("ClaimState(%d)", int(s))
+	return s.String()
 }
 
 // storeScript plays a case. The first answer that is wrong ends it: what follows
@@ -149,6 +145,22 @@ func (s *storeScript) claim(owner, event string, stage int) midhook.Claim {
 func brief(c midhook.Claim) midhook.Claim {
 	c.Lease = soon
 	return c
+}
+
+// alone is a claim on an event of a subject of its own.
+func alone(c midhook.Claim) midhook.Claim {
+	c.Subject = c.Key + " alone"
+	return c
+}
+
+// hang acquires events of one subject so that all are in flight at once: each is
+// renewed and has lost its hold when the next one begins.
+func (s *storeScript) hang(claims ...midhook.Claim) {
+	for _, c := range claims {
+		s.acquire(acquired, brief(c))
+		s.acquire(acquired, c)
+		s.outlast()
+	}
 }
 
 // shown is a claim as a failure shows it.
@@ -258,8 +270,8 @@ func (s *storeScript) turns(end moment, before, after midhook.ClaimState, c midh
 // outlast returns when leases and keeps of soon that have begun are over.
 func (s *storeScript) outlast() {
 	event := "sentinel " + rand.Text()
-	began := s.acquire(midhook.Acquired, brief(s.claim("sentinel", event, 0)))
-	s.turns(began.plus(soon), midhook.InFlight, midhook.Acquired, s.claim("another", event, 0))
+	began := s.acquire(midhook.Acquired, brief(alone(s.claim("sentinel", event, 0))))
+	s.turns(began.plus(soon), midhook.InFlight, midhook.Acquired, alone(s.claim("another", event, 0)))
 }
 
 // race calls call n times at once, in any order: who is started last may well be
@@ -333,7 +345,7 @@ func (s *storeScript) lapsed() []string {
 	events := make([]string, 20)
 	s.race(len(events), func(i int) {
 		events[i] = fmt.Sprint("event ", i)
-		s.acquire(midhook.Acquired, brief(s.claim("a", events[i], 0)))
+		s.acquire(midhook.Acquired, brief(alone(s.claim("a", events[i], 0))))
 	})
 	s.outlast()
 	return events
@@ -362,6 +374,7 @@ const (
 	inFlight   = midhook.InFlight
 	done       = midhook.Done
 	superseded = midhook.Superseded
+	busy       = midhook.Busy
 )
 
 var notOwner = midhook.ErrNotOwner
@@ -414,11 +427,11 @@ var storeCases = slices.Concat([]storeCase{
 		s.finish(notOwner, s.claim("a", "E", 40), longEnough)
 		s.release(notOwner, s.claim("a", "E", 40))
 		s.acquire(inFlight, s.claim("c", "E", 40))
-		s.acquire(acquired, s.claim("d", "lower", 10))
-		s.finish(nil, s.claim("b", "E", 40), longEnough)
+		s.release(nil, s.claim("b", "E", 40))
+		s.acquire(acquired, s.claim("d", "lower", 10)) // nothing was finished
 	}},
 	{"crowd", "a claim in flight is not forgotten for others, nor a finished event", func(s *storeScript) {
-		claim := func(owner string, i int) midhook.Claim { return s.claim(owner, fmt.Sprint("event ", i), 0) }
+		claim := func(owner string, i int) midhook.Claim { return alone(s.claim(owner, fmt.Sprint("event ", i), 0)) }
 		s.each(300,
 			func(i int) { s.acquire(acquired, claim("a", i)) },
 			func(i int) { s.acquire(inFlight, claim("b", i)) },
@@ -448,10 +461,10 @@ var storeCases = slices.Concat([]storeCase{
 		began := s.acquire(acquired, brief(s.claim("a", "E", 40)))
 		s.turns(began.plus(soon), inFlight, acquired, s.claim("b", "E", 40))
 		s.acquire(inFlight, s.claim("a", "E", 40))
-		longer := s.claim("a", "F", 40)
+		longer := alone(s.claim("a", "F", 40))
 		longer.Lease = 3 * soon
 		began = s.acquire(acquired, longer)
-		s.turns(began.plus(3*soon), inFlight, acquired, s.claim("b", "F", 40))
+		s.turns(began.plus(3*soon), inFlight, acquired, alone(s.claim("b", "F", 40)))
 	}},
 	{"renew", "Acquire by the owner that holds the claim is Acquired, and its lease begins anew", func(s *storeScript) {
 		s.acquire(acquired, brief(s.claim("a", "E", 40)))
@@ -480,8 +493,8 @@ var storeCases = slices.Concat([]storeCase{
 		s.finish(notOwner, s.claim("a", "E", 40), longEnough)
 		s.release(notOwner, s.claim("a", "E", 40))
 		s.acquire(inFlight, s.claim("c", "E", 40))
+		s.release(nil, s.claim("b", "E", 40))
 		s.acquire(acquired, s.claim("d", "lower", 10)) // nothing was finished
-		s.finish(nil, s.claim("b", "E", 40), longEnough)
 	}},
 	{"stale-owner-done", "whose claim was taken over can neither finish nor release what its successor finished", func(s *storeScript) {
 		s.acquire(acquired, brief(s.claim("a", "E", 40)))
@@ -501,6 +514,90 @@ var storeCases = slices.Concat([]storeCase{
 		s.acquire(acquired, s.claim("c", "E", 40))
 	}},
 
+	{"busy", "a subject is held by one owner at a time: another owner's other event is Busy until the claim ends", func(s *storeScript) {
+		s.acquire(acquired, s.claim("a", "E", 40))
+		s.acquire(busy, s.claim("b", "F", 40))
+		s.acquire(busy, s.claim("c", "lower", 10))
+		s.acquire(busy, s.claim("d", "none", 0))
+		s.release(nil, s.claim("a", "E", 40))
+		s.acquire(acquired, s.claim("b", "F", 40))
+		s.acquire(busy, s.claim("c", "E", 40))
+		s.finish(nil, s.claim("b", "F", 40), longEnough)
+		s.acquire(acquired, s.claim("c", "E", 40))
+	}},
+	{"busy-unclaimed", "what is Busy is not claimed", func(s *storeScript) {
+		s.acquire(acquired, s.claim("a", "E", 40))
+		s.acquire(busy, s.claim("b", "F", 40))
+		s.finish(notOwner, s.claim("b", "F", 40), longEnough)
+		s.release(notOwner, s.claim("b", "F", 40))
+		s.finish(nil, s.claim("a", "E", 40), longEnough)
+		s.acquire(acquired, s.claim("c", "F", 40))
+	}},
+	{"busy-order", "Done and InFlight are answered before Busy, and Busy before Superseded", func(s *storeScript) {
+		s.handle(s.claim("a", "handled", 30))
+		s.acquire(acquired, s.claim("b", "E", 40))
+		s.acquire(done, s.claim("c", "handled", 30))
+		s.acquire(inFlight, s.claim("c", "E", 40))
+		s.acquire(busy, s.claim("c", "lower", 10))
+		s.finish(nil, s.claim("b", "E", 40), longEnough)
+		s.acquire(superseded, s.claim("c", "lower", 10))
+	}},
+	{"busy-ends", "the hold lasts for the lease with which the event was first acquired, and no longer", func(s *storeScript) {
+		began := s.acquire(acquired, brief(s.claim("a", "E", 40)))
+		s.turns(began.plus(soon), busy, acquired, s.claim("b", "F", 40))
+		s.acquire(inFlight, s.claim("c", "F", 40))
+		s.acquire(busy, s.claim("c", "G", 40))
+	}},
+	{"busy-renewal", "a renewal keeps the event and not the hold", func(s *storeScript) {
+		began := s.acquire(acquired, brief(s.claim("a", "E", 40)))
+		s.acquire(acquired, s.claim("a", "E", 40))
+		s.turns(began.plus(soon), busy, acquired, s.claim("b", "F", 40))
+		s.acquire(acquired, s.claim("a", "E", 40))
+		s.acquire(inFlight, s.claim("b", "E", 40))
+		s.finish(nil, s.claim("b", "F", 40), longEnough)
+		s.finish(nil, s.claim("a", "E", 40), longEnough)
+	}},
+	{"move", "who holds an event and acquires another one of its subject has moved its claim, which leaves no trace on the former", func(s *storeScript) {
+		s.acquire(acquired, s.claim("a", "E", 40))
+		s.acquire(acquired, s.claim("a", "F", 40))
+		s.finish(notOwner, s.claim("a", "E", 40), longEnough)
+		s.release(notOwner, s.claim("a", "E", 40))
+		s.acquire(inFlight, s.claim("b", "F", 40))
+		s.acquire(busy, s.claim("b", "E", 40))
+		s.finish(nil, s.claim("a", "F", 40), longEnough)
+		s.handle(s.claim("b", "E", 40))
+		s.acquire(done, s.claim("c", "F", 40))
+	}},
+	{"move-superseded", "a move is never Superseded", func(s *storeScript) {
+		s.handle(s.claim("a", "later", 40))
+		s.acquire(acquired, s.claim("b", "E", 50))
+		s.acquire(acquired, s.claim("b", "lower", 10))
+		s.finish(nil, s.claim("b", "lower", 10), longEnough)
+		s.acquire(acquired, s.claim("c", "equal", 40))
+	}},
+	{"move-in-flight", "a move takes no event that another owner's lease still holds, and none that was handled", func(s *storeScript) {
+		s.hang(s.claim("a", "E", 40))
+		s.handle(s.claim("b", "handled", 40))
+		s.acquire(acquired, s.claim("c", "F", 40))
+		s.acquire(inFlight, s.claim("c", "E", 40))
+		s.acquire(done, s.claim("c", "handled", 40))
+		s.finish(nil, s.claim("c", "F", 40), longEnough)
+		s.finish(nil, s.claim("a", "E", 40), longEnough)
+	}},
+	{"alternates", "finishing an event that alternates forgets the subject's other handled events and their stages", func(s *storeScript) {
+		linked, unlinked := s.claim("a", "linked", 0), s.claim("b", "unlinked", 0)
+		linked.Alternates, unlinked.Alternates = true, true
+		s.handle(s.claim("x", "later", 40))
+		s.handle(linked)
+		s.acquire(done, s.claim("c", "linked", 0))
+		s.handle(unlinked)
+		linked.Owner = "c"
+		s.handle(linked)
+		s.acquire(done, s.claim("d", "linked", 0))
+		s.handle(s.claim("y", "lower", 10))
+		s.acquire(acquired, s.claim("d", "later", 40))
+	}},
+
 	{"superseded", "a stage below the highest one finished for its subject is superseded, every time", func(s *storeScript) {
 		s.handle(s.claim("a", "first", 10))
 		s.handle(s.claim("a", "later", 40))
@@ -516,14 +613,14 @@ var storeCases = slices.Concat([]storeCase{
 		s.acquire(superseded, s.claim("c", "lower", 10))
 	}},
 	{"superseded-order", "Done and InFlight are answered before Superseded", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "running", 10))
+		s.hang(s.claim("a", "running", 10))
 		s.handle(s.claim("b", "handled", 10))
 		s.handle(s.claim("c", "later", 40))
 		s.acquire(done, s.claim("d", "handled", 10))
 		s.acquire(inFlight, s.claim("d", "running", 10))
 	}},
 	{"superseded-renewal", "a renewal by the owner that holds the claim is not superseded", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "E", 10))
+		s.hang(s.claim("a", "E", 10))
 		s.handle(s.claim("b", "later", 40))
 		s.acquire(acquired, s.claim("a", "E", 10))
 		s.acquire(inFlight, s.claim("c", "E", 10))
@@ -531,8 +628,8 @@ var storeCases = slices.Concat([]storeCase{
 	}},
 	{"superseded-lapsed", "a superseded event whose lease has passed is superseded for others, and still its owner's to finish", func(s *storeScript) {
 		s.acquire(acquired, brief(s.claim("a", "E", 10)))
-		s.handle(s.claim("b", "later", 40))
 		s.outlast()
+		s.handle(s.claim("b", "later", 40))
 		s.acquire(superseded, s.claim("c", "E", 10))
 		s.finish(nil, s.claim("a", "E", 10), longEnough)
 		s.acquire(done, s.claim("c", "E", 10))
@@ -548,13 +645,13 @@ var storeCases = slices.Concat([]storeCase{
 		s.acquire(superseded, s.claim("d", "late", math.MaxInt32-1))
 	}},
 	{"stage-unfinished", "only what is finished supersedes", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "running", 40))
+		s.hang(s.claim("a", "running", 40))
 		s.acquire(acquired, s.claim("b", "failed", 50))
 		s.release(nil, s.claim("b", "failed", 50))
 		s.acquire(acquired, s.claim("c", "lower", 10))
 	}},
 	{"stage-lowered", "a lower stage that is finished later does not lower the highest", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "lower", 10))
+		s.hang(s.claim("a", "lower", 10))
 		s.handle(s.claim("b", "later", 40))
 		s.finish(nil, s.claim("a", "lower", 10), longEnough)
 		s.acquire(superseded, s.claim("c", "late", 30))
@@ -607,7 +704,7 @@ var storeCases = slices.Concat([]storeCase{
 		s.handle(s.claim("c", "middle", 20)) // the highest is now the new one
 	}},
 	{"keep-stage-lengthened", "a subject's highest stage is remembered for as long as the event of it that was finished last", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "lower", 10))
+		s.hang(s.claim("a", "lower", 10))
 		s.acquire(acquired, s.claim("b", "later", 40))
 		s.finish(nil, s.claim("b", "later", 40), soon)
 		s.finish(nil, s.claim("a", "lower", 10), longEnough)
@@ -615,7 +712,7 @@ var storeCases = slices.Concat([]storeCase{
 		s.acquire(superseded, s.claim("c", "middle", 30))
 	}},
 	{"keep-stage-shortened", "a Finish with a shorter keep does not shorten what an earlier one remembers", func(s *storeScript) {
-		s.acquire(acquired, s.claim("a", "lower", 10))
+		s.hang(s.claim("a", "lower", 10))
 		s.acquire(acquired, s.claim("b", "later", 40))
 		s.finish(nil, s.claim("b", "later", 40), longEnough)
 		s.finish(nil, s.claim("a", "lower", 10), soon)
@@ -640,6 +737,7 @@ var storeCases = slices.Concat([]storeCase{
 		s.refusesAcquire(s.claim("c", "E", 40)) // what it would answer is no matter
 		began := s.acquire(acquired, brief(s.claim("a", "F", 40)))
 		s.refusesAcquire(s.claim("a", "F", 40)) // does not renew
+		s.refusesAcquire(s.claim("a", "G", 40)) // does not move
 		s.turns(began.plus(soon), inFlight, acquired, s.claim("b", "F", 40))
 	}},
 	{"context-finish", "a Finish whose context is done returns an error and changes nothing", func(s *storeScript) {
@@ -647,7 +745,7 @@ var storeCases = slices.Concat([]storeCase{
 		s.acquire(acquired, c)
 		s.refuses("Finish", func(ctx context.Context) error { return s.store.Finish(ctx, c, longEnough) })
 		s.acquire(inFlight, s.claim("b", "E", 40))
-		s.acquire(acquired, s.claim("b", "lower", 10))
+		s.acquire(busy, s.claim("b", "lower", 10))
 		s.finish(nil, c, longEnough)
 		s.acquire(done, s.claim("b", "E", 40))
 	}},
@@ -662,68 +760,72 @@ var storeCases = slices.Concat([]storeCase{
 	{"race-acquire", "Acquire is atomic: of many at once exactly one acquires", func(s *storeScript) {
 		s.rounds(func(event string) {
 			s.tally(racers, func(i int) string {
-				return s.acquired(s.claim(fmt.Sprint("owner ", i), event, 0))
-			}, map[string]int{"acquired": 1, "in flight": racers - 1})
+				return s.acquired(alone(s.claim(fmt.Sprint("owner ", i), event, 0)))
+			}, map[string]int{"acquired": 1, "in_flight": racers - 1})
 		})
 	}},
 	{"race-take-over", "Acquire is atomic: of many at once exactly one takes over a claim whose lease has passed", func(s *storeScript) {
 		for _, event := range s.lapsed() {
 			s.tally(racers, func(i int) string {
-				return s.acquired(s.claim(fmt.Sprint("owner ", i), event, 0))
-			}, map[string]int{"acquired": 1, "in flight": racers - 1})
+				return s.acquired(alone(s.claim(fmt.Sprint("owner ", i), event, 0)))
+			}, map[string]int{"acquired": 1, "in_flight": racers - 1})
 		}
 	}},
 	{"race-finish", "Finish is atomic: after the lease has passed either it succeeds or another takes the claim over, never both", func(s *storeScript) {
 		for _, event := range s.lapsed() {
 			s.tally(2*racers, func(i int) string {
 				if i%2 == 0 {
-					return s.finished(s.claim("a", event, 0))
+					return s.finished(alone(s.claim("a", event, 0)))
 				}
-				return s.acquired(s.claim(fmt.Sprint("owner ", i), event, 0))
+				return s.acquired(alone(s.claim(fmt.Sprint("owner ", i), event, 0)))
 			},
 				map[string]int{"no error": racers, "done": racers},
-				map[string]int{"ErrNotOwner": racers, "acquired": 1, "in flight": racers - 1})
+				map[string]int{"ErrNotOwner": racers, "acquired": 1, "in_flight": racers - 1})
 		}
 	}},
 	{"race-release", "Release is atomic: it succeeds once, and gives back nothing that another has acquired since", func(s *storeScript) {
 		s.rounds(func(event string) {
-			s.acquire(acquired, s.claim("a", event, 0))
+			s.acquire(acquired, alone(s.claim("a", event, 0)))
 			winners := make(chan midhook.Claim, racers)
 			s.tally(2*racers, func(i int) string {
 				if i%2 == 0 {
-					return s.released(s.claim("a", event, 0))
+					return s.released(alone(s.claim("a", event, 0)))
 				}
-				c := s.claim(fmt.Sprint("owner ", i), event, 0)
+				c := alone(s.claim(fmt.Sprint("owner ", i), event, 0))
 				outcome := s.acquired(c)
 				if outcome == stateName(acquired) {
 					winners <- c
 				}
 				return outcome
 			},
-				map[string]int{"no error": 1, "ErrNotOwner": racers - 1, "in flight": racers},
-				map[string]int{"no error": 1, "ErrNotOwner": racers - 1, "in flight": racers - 1, "acquired": 1})
+				map[string]int{"no error": 1, "ErrNotOwner": racers - 1, "in_flight": racers},
+				map[string]int{"no error": 1, "ErrNotOwner": racers - 1, "in_flight": racers - 1, "acquired": 1})
 			select {
 			case winner := <-winners:
-				s.acquire(inFlight, s.claim("late", event, 0))
+				s.acquire(inFlight, alone(s.claim("late", event, 0)))
 				s.finish(nil, winner, longEnough)
 			default:
-				s.acquire(acquired, s.claim("late", event, 0))
+				s.acquire(acquired, alone(s.claim("late", event, 0)))
 			}
 		})
 	}},
-	{"race-stage", "Finish is atomic: of many stages finished at once the highest is remembered", func(s *storeScript) {
-		s.rounds(func(event string) {
-			stage := func(i int) midhook.Claim {
-				c := s.claim("a", fmt.Sprint(event, " at ", i), i)
-				c.Subject += event
-				return c
-			}
-			s.race(racers, func(i int) { s.acquire(acquired, stage(i+1)) })
-			s.race(racers, func(i int) { s.finish(nil, stage(i+1), longEnough) })
-			late := stage(racers - 1)
+	{"race-stage", "Finish is atomic: of several stages finished at once the highest is remembered", func(s *storeScript) {
+		const subjects, stages = 40, 3
+		claim := func(subject, stage int) midhook.Claim {
+			c := s.claim(fmt.Sprint("owner ", stage), fmt.Sprint("event ", subject, " at ", stage), stage)
+			c.Subject += fmt.Sprint(subject)
+			return c
+		}
+		for stage := 1; stage <= stages; stage++ {
+			s.each(subjects, func(i int) { s.acquire(acquired, brief(claim(i, stage))) })
+			s.outlast()
+		}
+		for i := range subjects {
+			s.race(stages, func(stage int) { s.finish(nil, claim(i, stage+1), longEnough) })
+			late := claim(i, stages-1)
 			late.Key += " late"
 			s.acquire(superseded, late)
-		})
+		}
 	}},
 
 	{"empty-event", "Event may hold any bytes, and none", func(s *storeScript) {
@@ -830,13 +932,14 @@ func (s *storeScript) subjectsDiffer(keys []string) {
 		func(i int) { s.acquire(acquired, claim(i, "highest", 0)) },
 		func(i int) { s.finish(nil, claim(i, "highest", 0), longEnough) },
 		func(i int) { s.acquire(acquired, claim(i, "as high", 0)) },
+		func(i int) { s.release(nil, claim(i, "as high", 0)) },
 		func(i int) { s.acquire(superseded, claim(i, "lower", -1)) })
 }
 
 func (s *storeScript) ownersDiffer(keys []string) {
 	s.each(len(keys), func(i int) {
 		event := fmt.Sprint("event ", i)
-		own, other := s.claim(keys[i], event, 0), s.claim(keys[(i+1)%len(keys)], event, 0)
+		own, other := alone(s.claim(keys[i], event, 0)), alone(s.claim(keys[(i+1)%len(keys)], event, 0))
 		s.acquire(acquired, own)
 		s.acquire(inFlight, other)
 		s.finish(notOwner, other, longEnough)
