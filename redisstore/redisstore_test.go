@@ -15,15 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/midhooktest"
 	"github.com/midhook/midhook/redisstore"
 )
-
-// Rule: the contract of midhook.Store.
-func TestContract(t *testing.T) {
-	client := startServer(t).client()
-	midhooktest.TestStore(t, func(t *testing.T) midhook.Store { return newStore(t, client) })
-}
 
 // Rule: New says all that is wrong at once, and never panics.
 func TestNewErrors(t *testing.T) {

@@ -108,14 +108,10 @@ local hold, mine, busy, claims, at = ends, false, false, '', 22
 while at < #value do
 	local its, whose, kind, lease, held = unpack('>c16c16c1I6I6', value, at)
 	if kind == 'd' then break end
-	if its == event then
-		if whose == owner then
-			hold, mine = held, true -- a renewal does not lengthen the hold
-		elseif now < lease then
-			return 2 -- in flight
-		end
-	elseif whose == owner then
-		mine = true -- the claim moves
+	if whose == owner then
+		hold, mine = held, true -- the hold is as old as the claim, which moves if it was another event's
+	elseif its == event then
+		if now < lease then return 2 end -- in flight
 	elseif now < lease + late then
 		claims = claims .. sub(value, at, at + 44)
 		busy = busy or now < held
