@@ -27,6 +27,9 @@ const testKey = "SB-Mid-server-test-key-0001"
 // Valkey, or what is installed.
 func program(t testing.TB, variable, name string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("starts %s: not with -short", name)
+	}
 	if path := os.Getenv(variable); path != "" {
 		name = path
 	}
@@ -56,14 +59,22 @@ type server struct {
 // its files in a directory that goes with the test.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
+	return launch(t, func(port int, dir string) []string {
+		return append([]string{
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
+		}, args...)
+	})
+}
+
+// launch starts redis-server with the arguments for a port and a directory.
+func launch(t testing.TB, args func(port int, dir string) []string) *server {
+	t.Helper()
 	s := &server{t: t, path: program(t, "REDIS_SERVER", "redis-server")}
 	dir := t.TempDir()
 	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
 	for range 20 {
 		s.port = freePort(t)
-		s.args = append([]string{
-			"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
-		}, args...)
+		s.args = args(s.port, dir)
 		if s.start() {
 			return s
 		}
