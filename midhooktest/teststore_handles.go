@@ -41,6 +41,8 @@ var handleCases = []storeCase{
 		use(one).acquire(inFlight, s.claim("b", "G", 40))
 		use(one).finish(nil, s.claim("a", "G", 40), longEnough)
 		use(two).acquire(done, s.claim("b", "G", 40))
+		use(one).handle(alternating(s.claim("c", "H", 0)))
+		use(two).handle(s.claim("b", "lower", 10))
 	}},
 }
 
