@@ -269,22 +269,36 @@ func (p *pipeline) storeContext(ctx context.Context) (context.Context, context.C
 // The calls of the store. A panic is an error: what the handler has done stays done.
 
 func (p *pipeline) callAcquire(ctx context.Context, c Claim) (state ClaimState, err error) {
-	defer storePanic("Acquire", &err)
+	began := p.now()
+	defer func() {
+		if storePanic("Acquire", recover(), &err); err != nil {
+			state = 0
+		}
+		p.traceStore(ctx, "acquire", began, state, err)
+	}()
 	return p.store.Acquire(ctx, c)
 }
 
 func (p *pipeline) callFinish(ctx context.Context, c Claim) (err error) {
-	defer storePanic("Finish", &err)
+	began := p.now()
+	defer func() {
+		storePanic("Finish", recover(), &err)
+		p.traceStore(ctx, "finish", began, 0, err)
+	}()
 	return p.store.Finish(ctx, c, p.keep)
 }
 
 func (p *pipeline) callRelease(ctx context.Context, c Claim) (err error) {
-	defer storePanic("Release", &err)
+	began := p.now()
+	defer func() {
+		storePanic("Release", recover(), &err)
+		p.traceStore(ctx, "release", began, 0, err)
+	}()
 	return p.store.Release(ctx, c)
 }
 
-func storePanic(call string, err *error) {
-	if v := recover(); v != nil {
+func storePanic(call string, v any, err *error) {
+	if v != nil {
 		*err = fmt.Errorf("the store's %s panicked: %v", call, v)
 	}
 }

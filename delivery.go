@@ -76,8 +76,8 @@ func (d *delivery) receive() result {
 		return result{outcome: OutcomeBodyTooLarge}
 	case err != nil:
 		return result{outcome: OutcomeBodyIncomplete, err: err}
-	case int64(len(body)) < d.r.ContentLength:
-		return result{outcome: OutcomeBodyIncomplete, err: errors.New("the body is shorter than its Content-Length: has outer middleware read it?")}
+	case int64(len(body)) < d.r.ContentLength, d.r.ContentLength < 0 && len(body) == 0:
+		return result{outcome: OutcomeBodyIncomplete, err: errors.New("the body is shorter than was announced: has outer middleware read it?")}
 	}
 	d.body = body
 	d.read.Store(true)
@@ -178,8 +178,10 @@ func (d *delivery) authenticate() result {
 	if err == nil && d.authenticator != nil {
 		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
 		defer cancel()
+		began := d.now()
 		msg, err = d.authenticator(ctx, msg)
 		opened = result{authenticationOutcome(err), err, false}
+		d.traceCheck(ctx, "authentication", began, opened.outcome, err)
 	}
 	returned = true
 	if opened.outcome == proceed && msg.Key == "" {
@@ -227,12 +229,19 @@ func authenticationOutcome(err error) Outcome {
 	}
 }
 
+// namedCheck is a step between claim and handler, by the name that a [Trace] shows.
+type namedCheck struct {
+	name string
+	run  check
+}
+
 // check makes sure that what the message says may be acted upon. Where it turns out
 // to be another event, the claim moves to that one.
 func (d *delivery) check(ctx context.Context) result {
 	for _, check := range d.checks {
-		before := d.message.Load()
-		msg, outcome, err := check(ctx, *before)
+		before, began := d.message.Load(), d.now()
+		msg, outcome, err := check.run(ctx, *before)
+		d.traceCheck(ctx, check.name, began, outcome, err)
 		if outcome != proceed {
 			return result{outcome: outcome, err: err}
 		}
@@ -261,11 +270,13 @@ func (d *delivery) admit(ctx context.Context) result {
 }
 
 // run calls the handler and says what its answer means.
-func (d *delivery) run(handle handler) result {
+func (d *delivery) run(handle handler) (res result) {
 	ctx, cancel := context.WithDeadlineCause(context.WithValue(d.ctx, deliveryKey, d), d.deadline.Add(d.grace), ErrGraceExceeded)
 	defer cancel()
 	d.running.Add(1)
 	defer d.running.Add(-1)
+	ctx, done := d.traceHandler(ctx)
+	defer func() { done(res) }()
 
 	answers, err := handle(&d.w, d.handlerRequest(ctx))
 	if inner := d.nested.Load(); inner != nil && err == nil {

@@ -241,6 +241,10 @@ func TestBodyConsumedOutside(t *testing.T) {
 	}))
 	assert.Equal(t, 408, post(t, client, url, notify("gopay")).StatusCode)
 	assert.ErrorContains(t, rec.last().Err, "outer middleware")
+	chunked, err := http.NewRequest(http.MethodPost, url, io.MultiReader(bytes.NewReader(notify("gopay")))) // of unknown length
+	require.NoError(t, err)
+	assert.Equal(t, 408, do(t, client, chunked).StatusCode)
+	assert.ErrorContains(t, rec.last().Err, "outer middleware")
 }
 
 // A refused method does not wait for a body that never comes.

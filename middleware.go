@@ -31,8 +31,8 @@ type pipeline struct {
 	authenticator      func(context.Context, Message) (Message, error)        // nil: Open is enough
 	accepts            func(status int, header http.Header, body []byte) bool // nil: every 2xx
 	senderNeverRetries bool
-	mayWait            bool    // something may keep a delivery waiting
-	checks             []check // between claim and handler, in this order
+	mayWait            bool         // something may keep a delivery waiting
+	checks             []namedCheck // between claim and handler, in this order
 	observation        *observation
 	lease              time.Duration
 	renewAfterBudget   time.Duration

@@ -97,12 +97,12 @@ func forMidtrans(name string, set func(*midtransSettings) error) Option {
 }
 
 // checks are in the order in which they take place.
-func (s *midtransSettings) checks() (checks []check) {
+func (s *midtransSettings) checks() (checks []namedCheck) {
 	if s != nil && s.status != nil {
-		checks = append(checks, s.status.confirm)
+		checks = append(checks, namedCheck{"confirmation", s.status.confirm})
 	}
 	if s != nil && s.expect != nil {
-		checks = append(checks, s.expect)
+		checks = append(checks, namedCheck{"expectation", s.expect})
 	}
 	return checks
 }

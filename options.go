@@ -30,6 +30,7 @@ type settings struct {
 	handOnTests      bool
 	passThrough      bool
 	observers        []func(context.Context, Event)
+	traces           []Trace
 	namespace        string
 	logger           *slog.Logger
 }
