@@ -76,9 +76,15 @@ var optionalMethods = []struct {
 
 func (tr *gatewayTrial) methods() {
 	outer := reflect.ValueOf(tr.gateway())
-	for _, inner := range wrappedGateways(outer, 0) {
-		for _, m := range optionalMethods {
-			if inner.Implements(m.has) && !outer.Type().Implements(m.has) {
+	for _, m := range optionalMethods {
+		if outer.Type().Implements(m.has) {
+			continue
+		}
+		if reflect.PointerTo(outer.Type()).Implements(m.has) {
+			tr.t.Errorf("the gateway is a %v, of which only the pointer has the method %s: %s; give NewFor a pointer", outer.Type(), m.name, m.loss)
+		}
+		for _, inner := range wrappedGateways(outer, 0) {
+			if reflect.PointerTo(inner).Implements(m.has) || inner.Implements(m.has) {
 				tr.t.Errorf("the gateway %v wraps %v and has lost its method %s: %s; declare it, and call the inner one's", outer.Type(), inner, m.name, m.loss)
 			}
 		}
@@ -118,13 +124,11 @@ func heldGateways(v reflect.Value, depth int) (found []reflect.Type) {
 	for v.Kind() == reflect.Interface && !v.IsNil() {
 		v = v.Elem()
 	}
-	t := v.Type()
-	if t.Kind() != reflect.Interface && t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(reflect.TypeFor[midhook.Gateway]()) {
-		t = reflect.PointerTo(t) // a field's methods are those of its pointer
-	}
-	isGateway := t.Kind() != reflect.Interface && t.Implements(reflect.TypeFor[midhook.Gateway]())
-	switch {
-	case isGateway:
+	gateway := reflect.TypeFor[midhook.Gateway]()
+	switch t := v.Type(); {
+	case v.Kind() == reflect.Interface: // nil
+		return nil
+	case t.Implements(gateway) || reflect.PointerTo(t).Implements(gateway):
 		found = append(found, t)
 	case v.Kind() != reflect.Slice && v.Kind() != reflect.Array && v.Kind() != reflect.Map:
 		return nil // only gateways, and lists of them, are looked into

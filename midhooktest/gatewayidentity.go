@@ -93,7 +93,10 @@ func (tr *gatewayTrial) byDefault() {
 		tr.byDefaultOne(tr.endpoint(succeeds), sample, body, isTest)
 		tr.byDefaultOne(tr.endpoint(succeeds), sample+", of live mode", live, strings.Contains(sample, "test"))
 		if !tr.Unsigned {
-			tr.byDefaultOne(shared, sample+", after the samples before it", body, isTest)
+			tr.sendBody(shared, body)
+			if tr.last().Outcome == midhook.OutcomeDuplicate { // one that is superseded may belong to one before it
+				tr.t.Errorf("%s: it is taken for a duplicate of another sample, and is lost", sample)
+			}
 		}
 	}
 	event := tr.Sender.Event(0)
