@@ -238,8 +238,10 @@ func TestTestStoreComparesHandles(t *testing.T) {
 		for _, bubble := range []bool{false, true} {
 			shared := newPlanted("")
 			check := func(t *testing.T) {
+				handles := 0
 				err := storeCases[i].check(t.Context(), func() midhook.Store {
-					return &replica{plantedStore: shared, copied: copied, answers: map[string]midhook.ClaimState{}, began: time.Now()}
+					handles++
+					return &replica{plantedStore: shared, copied: copied, answers: map[string]midhook.ClaimState{}, late: copied == "late" && handles > 1, began: time.Now()}
 				}, bubble)
 				if (err != nil) != broken {
 					t.Errorf("a copy of what is %q: %v", copied, err)
@@ -259,6 +261,7 @@ type replica struct {
 	*plantedStore
 	copied  string
 	answers map[string]midhook.ClaimState
+	late    bool
 	began   time.Time
 }
 
@@ -266,7 +269,7 @@ func (r *replica) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimSt
 	if state, ok := r.answers[c.Key]; ok {
 		return state, nil
 	}
-	if r.copied == "late" && time.Since(r.began) < inSight/2 {
+	if r.late && time.Since(r.began) < inSight/2 {
 		return midhook.Acquired, nil
 	}
 	state, err := r.plantedStore.Acquire(ctx, c)
