@@ -82,6 +82,7 @@ func newHook(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
 
 // A merchant with midhook is safe in every scenario, whichever way it is used.
 func TestMidhookPassesEveryScenario(t *testing.T) {
+	t.Parallel()
 	notified := func(s *shop) func(context.Context, *midhook.Notification) error {
 		return func(ctx context.Context, n *midhook.Notification) error {
 			if !n.Paid() {
@@ -151,6 +152,7 @@ func (h roundTripHandler) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Without a Mishap, scenarios happen in front of the handler or are left out.
 func TestScenariosWithoutAMishap(t *testing.T) {
+	t.Parallel()
 	midhooktest.TestHandler(t, func(t *testing.T) midhooktest.Subject {
 		s := newShop(true)
 		subject := s.subject(newHook(t).HandlerFunc(func(ctx context.Context, n *midhook.Notification) error {
@@ -298,6 +300,7 @@ func sound() *naive {
 // Each scenario lets the sound handler through, and names the rule that the others
 // break: a scenario that nothing fails guards nothing.
 func TestScenariosFailNaiveHandlers(t *testing.T) {
+	t.Parallel()
 	type mistake func(*naive)
 	noDedupe := func(h *naive) { h.once = false }
 	unverified := func(h *naive) { h.unverified = true }
@@ -387,6 +390,7 @@ func TestEditedStatusAsksForAStatusCheck(t *testing.T) {
 // A Mishap that the handler's code never meets makes a scenario say so: what did
 // not happen was not tested.
 func TestScenarioSaysThatItsMishapWasNotMet(t *testing.T) {
+	t.Parallel()
 	for _, s := range []midhooktest.Scenario{
 		midhooktest.DuplicateStorm, midhooktest.SlowHandler, midhooktest.Crash, midhooktest.Outage, midhooktest.Burst,
 	} {
@@ -419,6 +423,7 @@ func TestPlayRefusesWhatItCannotPlay(t *testing.T) {
 
 // A play that is called off ends, and its handlers with it.
 func TestPlayEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	enough := errors.New("enough")
 	for _, s := range midhooktest.Scenarios() {
 		synctest.Test(t, func(t *testing.T) {
@@ -478,6 +483,7 @@ func TestScenariosOverASocket(t *testing.T) {
 // TestHandler fails and skips as a test does. It is run in a process of its own,
 // for a failing test cannot be caught.
 func TestTestHandlerFails(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("MIDHOOKTEST_NAIVE") != "" {
 		midhooktest.TestHandler(t, func(*testing.T) midhooktest.Subject {
 			h := sound()
