@@ -63,6 +63,11 @@ type Message struct {
 
 // Authenticator is a [Gateway] whose bodies prove nothing by themselves: only the
 // sender's API tells whether they are true.
+//
+// Its Open leaves [Message].Key empty, and Authenticate sets it. A Message without a
+// Key never runs, so that a struct that embeds the Gateway as an interface, and so
+// loses Authenticate unnoticed, refuses every body instead of handing on what nobody
+// has proved. Embed the gateway's own type, or pass Authenticate on.
 type Authenticator interface {
 	// Authenticate asks about what Open has read, and returns what is true instead.
 	// It is called before anything is claimed, for anyone can send such a body, and

@@ -27,8 +27,9 @@ const (
 	// ChargeFailed is a charge that never became a transaction, so the API confirms
 	// the subscription only. That the charge failed is no more than was notified,
 	// and a stranger who knows the id of the subscription can say the same, even
-	// before it is so, and Midtrans' own is then a duplicate: look at the subscription
-	// before anybody is cut off or written to, and at those that are due by yourself.
+	// before it is so: look at the subscription before anybody is cut off or written
+	// to. A stranger who knows the subscription's token, too, can have Midtrans' own
+	// taken for a duplicate: look at those that are due by yourself.
 	ChargeFailed
 )
 
