@@ -33,8 +33,8 @@ type Sender struct {
 	// inside of it: then it takes the place of one that is there.
 	Sign func(body []byte, secret string, at time.Time) (http.Header, []byte)
 
-	// Event returns the unsigned body of an event: another one for each number from
-	// 0 on, and the same for the same number.
+	// Event returns the unsigned body of an event: for each number from 0 on another
+	// one, of another payment, and the same for the same number.
 	Event func(nr int) []byte
 
 	samples   string // their directory

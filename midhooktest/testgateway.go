@@ -41,9 +41,10 @@ type GatewayTest struct {
 }
 
 // TestGateway tests that a [midhook.Gateway] does what the middleware promises of
-// every sender: that it lets nobody else in, answers so that the sender comes again
-// when it should and not when it need not, hands on what it does not know, and tells
-// no secret. Each case is a subtest in a bubble of testing/synctest; one that fails
+// every sender: that it lets nobody else in, answers every [midhook.Outcome] so that the
+// sender comes again when it should and not when it need not, keeps events apart that
+// have nothing to do with each other, hands on what it does not know, has lost no
+// method to a wrapper, and tells no secret. Each case is a subtest in a bubble of testing/synctest; one that fails
 // says which rule is broken.
 //
 //	func TestGateway(t *testing.T) {

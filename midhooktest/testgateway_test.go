@@ -17,6 +17,7 @@ import (
 
 // Rule: a sound gateway passes, whatever its sender is like.
 func TestTestGateway(t *testing.T) {
+	t.Parallel()
 	for name, g := range map[string]midhooktest.GatewayTest{
 		"retries":    courierTest(newCourier(), midhooktest.MidtransRetries()),
 		"no retries": courierTest(leaving{newCourier()}, midhooktest.NoRetries()),
@@ -80,6 +81,7 @@ func FuzzOfABrokenGatewayInside(f *testing.F) {
 // what is wrong are printed. A process of its own is asked, for only there may a test
 // fail; it must get to the end, whatever a broken gateway leaves running.
 func TestTestGatewayFindsMistakes(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(Test|Fuzz)OfABrokenGateway", "-test.timeout=120s")
 	cmd.Env = append(os.Environ(), brokenGateway+"=1")
 	out, err := cmd.CombinedOutput()

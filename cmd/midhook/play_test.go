@@ -233,11 +233,11 @@ func TestPlayList(t *testing.T) {
 		playable[l.Name] = l.Playable
 	}
 	assert.Len(t, playable, len(midhooktest.Scenarios()))
-	for name, want := range map[string]bool{"outage": true, "burst": true, "slow-handler": false, "key-rotation": false} {
+	for name, want := range map[string]bool{"outage": true, "burst": true, "slow-handler": false, "key-rotation": false, "wrong-amount": false} {
 		assert.Equal(t, want, playable[name], name)
 	}
 	_, stdout, _ = invocation{}.run(t, "play", "--list")
-	assert.Equal(t, 2, strings.Count(stdout, "(not playable against a URL)"))
+	assert.Equal(t, 3, strings.Count(stdout, "(not playable against a URL)"))
 }
 
 // Nothing is sent, and no file is touched, for a mistake in the command line.
