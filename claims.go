@@ -91,7 +91,7 @@ func (c *claims) moveTo(ctx context.Context, claim Claim, deadline time.Time) re
 	}
 	res := c.acquireFor(ctx, claim, deadline)
 	// A store of the contract has moved the claim, unless its answer was another one.
-	releasing, cancel := c.storeContext(context.WithoutCancel(ctx))
+	releasing, cancel := c.storeContext(ctx)
 	defer cancel()
 	if err := c.callRelease(releasing, before); err != nil && !errors.Is(err, ErrNotOwner) {
 		res.err = errors.Join(res.err, fmt.Errorf("releasing the claim on what was notified: %w", err))
@@ -182,7 +182,7 @@ func (c *claims) renew(ctx context.Context) {
 
 	state, err := func() (ClaimState, error) {
 		defer close(renewing)
-		ctx, cancel := c.storeContext(context.WithoutCancel(ctx))
+		ctx, cancel := c.storeContext(ctx)
 		defer cancel()
 		return c.callAcquire(ctx, claim)
 	}()
@@ -213,7 +213,7 @@ func (c *claims) settle(ctx context.Context, outcome Outcome) (uncommitted bool,
 	if renewing != nil {
 		<-renewing
 	}
-	ctx, cancel := c.storeContext(context.WithoutCancel(ctx))
+	ctx, cancel := c.storeContext(ctx)
 	defer cancel()
 	if outcome.isFinal() {
 		err = c.finish(ctx, claim)
@@ -260,6 +260,9 @@ func (d *delivery) waitContext() (context.Context, context.CancelFunc) {
 
 // storeContext is for a call that neither the client nor the budget cuts short.
 func (p *pipeline) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if !p.mayWait {
 		return ctx, func() {}
 	}

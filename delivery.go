@@ -25,8 +25,10 @@ type delivery struct {
 	timer    *time.Timer
 
 	body    []byte
-	read    atomic.Bool             // body is complete
-	message atomic.Pointer[Message] // nil until the body is authentic; what was confirmed replaces it
+	again   bodyReader  // body, for the handler to read
+	read    atomic.Bool // body is complete
+	opened  Message
+	message atomic.Pointer[Message] // opened, and nil until the body is authentic; what was confirmed replaces it
 	claim   claims
 	events  sync.Mutex            // the event of a late handler comes after the budget's
 	nested  atomic.Pointer[error] // what a handler of this Middleware has returned within this delivery's own
@@ -173,25 +175,26 @@ var errNoEvent = errors.New("the gateway did not say which event this is")
 func (d *delivery) authenticate() result {
 	returned := false
 	defer d.afterPanic("gateway", &returned)
-	msg, err := d.gateway.Open(d.r.Header, d.body)
+	var err error
+	d.opened, err = d.gateway.Open(d.r.Header, d.body)
 	opened := result{openOutcome(err), err, false}
 	if err == nil && d.authenticator != nil {
 		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
 		defer cancel()
 		began := d.now()
-		msg, err = d.authenticator(ctx, msg)
+		d.opened, err = d.authenticator(ctx, d.opened)
 		opened = result{authenticationOutcome(err), err, false}
 		d.traceCheck(ctx, "authentication", began, opened.outcome, err)
 	}
 	returned = true
-	if opened.outcome == proceed && msg.Key == "" {
+	if opened.outcome == proceed && d.opened.Key == "" {
 		opened = result{outcome: OutcomeMalformed, err: errNoEvent}
 	}
 	switch opened.outcome {
 	case proceed, OutcomeUnconfirmed:
-		d.message.Store(&msg)
+		d.message.Store(&d.opened)
 	}
-	if opened.outcome == proceed && msg.Test && !d.handOnTests {
+	if opened.outcome == proceed && d.opened.Test && !d.handOnTests {
 		opened.outcome = OutcomeTest
 	}
 	return opened
@@ -309,9 +312,8 @@ func (*bodyReader) Close() error { return nil }
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
-	body := &bodyReader{}
-	body.Reset(d.body)
-	r.Body = body
+	d.again.Reset(d.body)
+	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
 	return r
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+
+	"github.com/midhook/midhook/internal/expose"
 )
 
 // ErrUnconfirmed marks an authentic notification that claims more than was
@@ -99,6 +101,11 @@ type Retrier interface {
 // it has one series for each name.
 type Named interface {
 	Name() string
+}
+
+// TestGateway of package midhooktest judges all of a gateway's answers and methods.
+func init() {
+	expose.Gateway = func(middleware any) any { return middleware.(*Middleware).pipeline.gateway }
 }
 
 // NewFor returns the middleware for another sender's webhooks: everything
