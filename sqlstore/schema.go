@@ -60,7 +60,8 @@ func statements(dialect Dialect, table string) []string {
 	done    boolean NOT NULL,
 	subject bytea,
 	stage   bigint  NOT NULL,
-	expires bigint  NOT NULL
+	expires bigint  NOT NULL,
+	holds   bytea
 )`,
 			`CREATE INDEX IF NOT EXISTS "` + name + `_subject" ON ` + quoted + ` (subject) WHERE subject IS NOT NULL`,
 			`CREATE INDEX IF NOT EXISTS "` + name + `_expires" ON ` + quoted + ` (expires)`,
@@ -74,6 +75,7 @@ func statements(dialect Dialect, table string) []string {
 	subject BINARY(32),
 	stage   BIGINT     NOT NULL,
 	expires BIGINT     NOT NULL,
+	holds   BINARY(32),
 	KEY ` + dialect.quote(name+"_subject") + ` (subject),
 	KEY ` + dialect.quote(name+"_expires") + ` (expires)
 ) ENGINE=InnoDB`,
@@ -87,7 +89,8 @@ func statements(dialect Dialect, table string) []string {
 	done    INTEGER NOT NULL,
 	subject BLOB,
 	stage   INTEGER NOT NULL,
-	expires INTEGER NOT NULL
+	expires INTEGER NOT NULL,
+	holds   BLOB
 ) WITHOUT ROWID`,
 			`CREATE INDEX IF NOT EXISTS ` + dialect.quote(schema+name+"_subject") + ` ON "` + name + `" (subject) WHERE subject IS NOT NULL`,
 			`CREATE INDEX IF NOT EXISTS ` + dialect.quote(schema+name+"_expires") + ` ON "` + name + `" (expires)`,

@@ -68,6 +68,8 @@ type Store struct {
 	purgeEvery time.Duration
 	engine     engine
 
+	transactions transactions
+
 	purgeAt atomic.Int64 // when the next purge is due, as a duration since epoch
 	purging atomic.Bool
 	epoch   time.Time
@@ -164,43 +166,59 @@ func WithPurgeInterval(d time.Duration) Option {
 // with an error that isContention recognises.
 type engine interface {
 	acquire(ctx context.Context, db *sql.DB, c claim) (verdict, error)
-	// finish runs in tx if there is one.
-	finish(ctx context.Context, db *sql.DB, tx *sql.Tx, c claim, keep int64) (finished, error)
+	finish(ctx context.Context, db *sql.DB, c claim, keep int64) (finished, error)
+	// inTransaction returns what FinishTx does in a merchant's transaction.
+	inTransaction(c claim, keep int64) txStatements
+	// confirm looks whether a claim is finished. If it is to wait, then until the
+	// transaction in which it is being finished has ended.
+	confirm(ctx context.Context, db *sql.DB, c claim, wait bool) (finished, error)
 	release(ctx context.Context, db *sql.DB, c claim) (bool, error)
 	// purge deletes some of what has expired and tells how many, and whether
 	// there may be more.
 	purge(ctx context.Context, db *sql.DB) (n int64, more bool, err error)
 }
 
+// Interface guards
+var (
+	_ engine = (*postgres)(nil)
+	_ engine = (*optimistic)(nil)
+)
+
 // verdict is an answer to acquire.
 type verdict struct {
 	state     midhook.ClaimState // unless contended
-	contended bool               // the row was changed meanwhile, or is locked
+	contended bool               // a row was changed meanwhile, or is locked
 	own       bool               // and the claim is the caller's already
 }
 
-// finished is an answer to finish.
+// finished is an answer to finish and confirm.
 type finished int
 
 const (
 	notOwner  finished = iota
 	marked             // now
 	before             // by the same owner
+	unmarked           // and held by the owner
 	contended          // the row was changed meanwhile
 )
 
 // claim is a midhook.Claim as it is stored: its strings may be of any length, and
 // are nobody's business.
 type claim struct {
-	event, owner, subject []byte // subject: nil for none
-	stage                 int64
-	lease                 int64 // microseconds, as all times here
+	event, owner []byte
+	subject      []byte // nil for none
+	hold         []byte // key of the row that says who holds the subject
+	stage        int64  // 0 for none
+	lease        int64  // microseconds, as all times here
+	alternates   bool
 }
 
 func newClaim(c midhook.Claim) claim {
 	stored := claim{event: hash(c.Key), owner: hash(c.Owner), lease: micros(c.Lease)}
-	if c.Stage > 0 && c.Subject != "" {
-		stored.subject, stored.stage = hash(c.Subject), int64(c.Stage)
+	if c.Subject != "" {
+		stored.subject, stored.hold = hash(c.Subject), hash(c.Subject)
+		stored.hold[0] = ^stored.hold[0] // an event may be named as its subject is
+		stored.stage, stored.alternates = max(0, int64(c.Stage)), c.Alternates
 	}
 	return stored
 }
@@ -250,15 +268,20 @@ func (s *Store) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimStat
 	}
 }
 
-// Finish is described at [midhook.Store].
+// Finish is described at [midhook.Store]. For a claim that [Store.FinishTx] has worked
+// on, Finish changes nothing and only looks whether the transaction was committed: if
+// it was not, or if nobody can tell, the error is a [midhook.ErrUncommitted].
 func (s *Store) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	stored := newClaim(c)
+	if s.transactions.forget(stored) {
+		return s.confirm(ctx, stored)
+	}
 	var f finished
 	err := persist(ctx, settlePatience, func() (again bool, err error) {
-		f, err = s.engine.finish(ctx, s.db, nil, stored, micros(keep))
+		f, err = s.engine.finish(ctx, s.db, stored, micros(keep))
 		return f == contended, err
 	})
 	switch {
@@ -279,6 +302,7 @@ func (s *Store) Release(ctx context.Context, c midhook.Claim) error {
 		return err
 	}
 	stored := newClaim(c)
+	s.transactions.forget(stored)
 	var released bool
 	err := persist(ctx, settlePatience, func() (again bool, err error) {
 		released, err = s.engine.release(ctx, s.db, stored)
