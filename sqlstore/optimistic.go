@@ -21,8 +21,8 @@ import (
 // hexadecimal and whole numbers: with a placeholder MySQL would need a further
 // round trip to prepare each.
 type optimistic struct {
-	dialect    Dialect
-	table, now string
+	dialect           Dialect
+	table, holds, now string
 }
 
 func newOptimistic(dialect Dialect, table string) *optimistic {
@@ -31,7 +31,7 @@ func newOptimistic(dialect Dialect, table string) *optimistic {
 	if dialect == SQLite {
 		now = `CAST(round((julianday('now') - 2440587.5) * 86400000) * 1000 AS INTEGER)` // to the millisecond
 	}
-	return &optimistic{dialect: dialect, table: dialect.quote(table), now: now}
+	return &optimistic{dialect: dialect, table: dialect.quote(table), holds: dialect.quote(table + holdsSuffix), now: now}
 }
 
 // row is what there is of an event and its subject.
@@ -61,10 +61,10 @@ func (o *optimistic) read(ctx context.Context, db *sql.DB, c claim) (r row, err 
 	var done, live, held sql.NullBool
 	var expires, ends sql.NullInt64
 	err = db.QueryRowContext(ctx, o.sql(`
-SELECT e.owner, e.done, e.expires, e.expires > @now, @highest, h.owner, h.holds, h.expires, h.expires > @now AND EXISTS (
-		SELECT 1 FROM @table AS b WHERE b.event = h.holds AND b.owner = h.owner AND b.done = 0
+SELECT e.owner, e.done, e.expires, e.expires > @now, @highest, h.owner, h.event, h.expires, h.expires > @now AND EXISTS (
+		SELECT 1 FROM @table AS b WHERE b.event = h.event AND b.owner = h.owner AND b.done = 0
 	), (SELECT f.event FROM @table AS f WHERE f.subject = @subject AND f.owner = @owner AND f.done = 0 AND f.event <> @event LIMIT 1)
-FROM (SELECT 1 AS always) AS a LEFT JOIN @table AS e ON e.event = @event LEFT JOIN @table AS h ON h.event = @holder`, c)).
+FROM (SELECT 1 AS always) AS a LEFT JOIN @table AS e ON e.event = @event LEFT JOIN @holds AS h ON h.subject = @subject`, c)).
 		Scan(&r.owner, &done, &expires, &live, &r.highest, &r.hold.owner, &r.hold.event, &ends, &held, &r.former)
 	r.exists, r.done, r.expires, r.live = expires.Valid, done.Bool, expires.Int64, live.Bool
 	r.hold.exists, r.hold.ends, r.hold.live = ends.Valid, ends.Int64, held.Bool
@@ -95,10 +95,6 @@ UPDATE @table SET owner = @nobody, expires = @now WHERE event = `+literal(seen.f
 		return verdict{state: midhook.Busy}, nil
 	case c.stage > 0 && seen.highest > c.stage:
 		return verdict{state: midhook.Superseded}, nil
-	case c.subject != nil && !seen.exists && !seen.hold.exists:
-		writes = []string{o.sql(`
-INSERT INTO @table (event, owner, done, subject, stage, expires, holds) VALUES
-	(@holder, @owner, 0, NULL, 0, @now + @lease, @event), (@event, @owner, 0, @subject, 0, @now + @lease, NULL)`, c)}
 	case c.subject != nil:
 		writes = slices.Insert(writes, 0, o.holdSubject(c, seen.hold, `@now + @lease`))
 	}
@@ -125,11 +121,11 @@ WHERE event = @event`, c) + fmt.Sprintf(` AND owner = %s AND done = %d AND expir
 func (o *optimistic) holdSubject(c claim, seen hold, ends string) string {
 	if !seen.exists {
 		return o.sql(`
-INSERT INTO @table (event, owner, done, stage, expires, holds) VALUES (@holder, @owner, 0, 0, `+ends+`, @event)`, c)
+INSERT INTO @holds (subject, owner, event, expires) VALUES (@subject, @owner, @event, `+ends+`)`, c)
 	}
 	return o.sql(`
-UPDATE @table SET owner = @owner, expires = `+ends+`, holds = @event
-WHERE event = @holder`, c) + fmt.Sprintf(` AND owner = %s AND holds = %s AND expires = %d`, literal(seen.owner), literal(seen.event), seen.ends)
+UPDATE @holds SET owner = @owner, event = @event, expires = `+ends+`
+WHERE subject = @subject`, c) + fmt.Sprintf(` AND owner = %s AND event = %s AND expires = %d`, literal(seen.owner), literal(seen.event), seen.ends)
 }
 
 // write does all of the writes, and reports false if one of them has found its row
@@ -228,27 +224,36 @@ UPDATE @table SET owner = @nobody, expires = @now WHERE event = @event AND owner
 	return n > 0, err
 }
 
-// purge deletes by primary key: a range would have MySQL lock what is beside it.
 func (o *optimistic) purge(ctx context.Context, db *sql.DB) (int64, bool, error) {
+	events, more, err := o.purgeTable(ctx, db, o.table, "event")
+	if err != nil {
+		return events, false, err
+	}
+	_, moreHolds, err := o.purgeTable(ctx, db, o.holds, "subject")
+	return events, more || moreHolds, err
+}
+
+// purgeTable deletes by primary key: a range would have MySQL lock what is beside it.
+func (o *optimistic) purgeTable(ctx context.Context, db *sql.DB, table, key string) (int64, bool, error) {
 	expired := o.sql(` expires < @now - `, claim{}) + fmt.Sprint(micros(purgeMargin))
-	rows, err := db.QueryContext(ctx, o.sql(`SELECT event FROM @table WHERE`, claim{})+expired+fmt.Sprintf(` LIMIT %d`, purgeBatch))
+	rows, err := db.QueryContext(ctx, `SELECT `+key+` FROM `+table+` WHERE`+expired+fmt.Sprintf(` LIMIT %d`, purgeBatch))
 	if err != nil {
 		return 0, false, err
 	}
 	defer rows.Close()
-	var events []string
+	var keys []string
 	for rows.Next() {
-		var event []byte
-		if err := rows.Scan(&event); err != nil {
+		var digest []byte
+		if err := rows.Scan(&digest); err != nil {
 			return 0, false, err
 		}
-		events = append(events, literal(event))
+		keys = append(keys, literal(digest))
 	}
-	if err := rows.Err(); err != nil || len(events) == 0 {
+	if err := rows.Err(); err != nil || len(keys) == 0 {
 		return 0, false, err
 	}
-	n, err := affected(db.ExecContext(ctx, o.sql(`DELETE FROM @table WHERE event IN (`, claim{})+strings.Join(events, ", ")+`) AND`+expired))
-	return n, len(events) == purgeBatch, err
+	n, err := affected(db.ExecContext(ctx, `DELETE FROM `+table+` WHERE `+key+` IN (`+strings.Join(keys, ", ")+`) AND`+expired))
+	return n, len(keys) == purgeBatch, err
 }
 
 // sql fills a statement in.
@@ -260,12 +265,12 @@ func (o *optimistic) sql(text string, c claim) string {
 	}
 	return strings.NewReplacer(
 		"@table", o.table,
+		"@holds", o.holds,
 		"@now", o.now,
 		"@nobody", literal(nobody),
 		"@event", literal(c.event),
 		"@owner", literal(c.owner),
 		"@subject", literal(c.subject),
-		"@holder", literal(c.hold),
 		"@stage", fmt.Sprint(c.stage),
 		"@lease", fmt.Sprint(c.lease),
 		"@highest", highest,

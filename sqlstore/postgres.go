@@ -25,6 +25,7 @@ func newPostgres(table string) *postgres {
 	sql := func(text string) string {
 		return strings.NewReplacer(
 			"@table", PostgreSQL.quote(table),
+			"@holds", PostgreSQL.quote(table+holdsSuffix),
 			"@now", "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", // now() is when the transaction began
 			"@began", "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint", // constant: an index can serve it
 			"@nobody", `'\x`+strings.Repeat("00", len(nobody))+`'::bytea`,
@@ -42,9 +43,9 @@ func newPostgres(table string) *postgres {
 WITH seen AS MATERIALIZED (
 	SELECT xmin AS version, done, owner, expires > @now AS live FROM @table WHERE event = $1
 ), hold AS MATERIALIZED (
-	SELECT h.xmin AS version, h.owner, h.holds, h.expires, h.expires > @now AND EXISTS (
-		SELECT FROM @table AS held WHERE held.event = h.holds AND held.owner = h.owner AND NOT held.done
-	) AS live FROM @table AS h WHERE h.event = $6::bytea
+	SELECT h.xmin AS version, h.owner, h.event, h.expires, h.expires > @now AND EXISTS (
+		SELECT FROM @table AS held WHERE held.event = h.event AND held.owner = h.owner AND NOT held.done
+	) AS live FROM @holds AS h WHERE h.subject = $3::bytea
 ), former AS MATERIALIZED (
 	SELECT event FROM @table WHERE subject = $3::bytea AND owner = $2::bytea AND NOT done AND event <> $1
 ), answered AS MATERIALIZED (
@@ -54,22 +55,22 @@ WITH seen AS MATERIALIZED (
 		WHEN NOT seen.done AND seen.owner = $2::bytea THEN 'renewed'
 		WHEN NOT seen.done AND seen.owner <> @nobody AND seen.live THEN 'in flight'
 		WHEN EXISTS (SELECT FROM former) THEN 'moved'
-		WHEN hold.live AND hold.owner <> $2::bytea AND hold.holds <> $1 THEN 'busy'
+		WHEN hold.live AND hold.owner <> $2::bytea AND hold.event <> $1 THEN 'busy'
 		WHEN $4::bigint > 0 AND EXISTS (SELECT FROM @table WHERE subject = $3::bytea AND stage > $4::bigint AND done AND expires > @now) THEN 'superseded'
 		ELSE 'acquired' END AS state
 	FROM (SELECT) AS always LEFT JOIN seen ON true LEFT JOIN hold ON true
 ), decided AS MATERIALIZED (
 	SELECT *, state IN ('renewed', 'moved', 'acquired') AS takes,
-		$6::bytea IS NOT NULL AND (state = 'acquired' OR state = 'moved' AND holder) AS takes_hold
+		$3::bytea IS NOT NULL AND (state = 'acquired' OR state = 'moved' AND holder) AS takes_hold
 	FROM answered
 ), unlocked AS MATERIALIZED (
 	SELECT e.event FROM @table AS e, decided WHERE e.event = $1 AND decided.takes
 	FOR UPDATE OF e SKIP LOCKED
 ), held AS (
-	INSERT INTO @table AS h (event, owner, done, stage, expires, holds)
-	SELECT $6::bytea, $2::bytea, false, 0, CASE state WHEN 'moved' THEN hold_ends ELSE @now + $5::bigint END, $1 FROM decided
+	INSERT INTO @holds AS h (subject, owner, event, expires)
+	SELECT $3::bytea, $2::bytea, $1, CASE state WHEN 'moved' THEN hold_ends ELSE @now + $5::bigint END FROM decided
 	WHERE takes_hold AND (version IS NULL OR EXISTS (SELECT FROM unlocked))
-	ON CONFLICT (event) DO UPDATE SET owner = EXCLUDED.owner, expires = EXCLUDED.expires, holds = EXCLUDED.holds
+	ON CONFLICT (subject) DO UPDATE SET owner = EXCLUDED.owner, event = EXCLUDED.event, expires = EXCLUDED.expires
 	WHERE h.xmin = (SELECT hold_version FROM decided)
 	RETURNING 1
 ), taken AS (
@@ -124,9 +125,16 @@ SELECT 1 FROM marked WHERE owner = $2::bytea`),
 		releaseSQL: sql(`UPDATE @table SET owner = @nobody, expires = @now WHERE event = $1 AND owner = $2 AND NOT done`),
 
 		purgeSQL: sql(`
-DELETE FROM @table WHERE event IN (
-	SELECT event FROM @table WHERE expires < @began - $1::bigint LIMIT $2 FOR UPDATE SKIP LOCKED
-)`),
+WITH events AS (
+	DELETE FROM @table WHERE event IN (
+		SELECT event FROM @table WHERE expires < @began - $1::bigint LIMIT $2 FOR UPDATE SKIP LOCKED
+	) RETURNING 1
+), holds AS (
+	DELETE FROM @holds WHERE subject IN (
+		SELECT subject FROM @holds WHERE expires < @began - $1::bigint LIMIT $2 FOR UPDATE SKIP LOCKED
+	) RETURNING 1
+)
+SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM holds)`),
 	}
 }
 
@@ -142,7 +150,7 @@ var states = map[string]midhook.ClaimState{
 
 func (p *postgres) acquire(ctx context.Context, db *sql.DB, c claim) (v verdict, err error) {
 	var state string
-	err = db.QueryRowContext(ctx, p.acquireSQL, c.event, c.owner, c.subject, c.stage, c.lease, c.hold).Scan(&state, &v.contended, &v.own)
+	err = db.QueryRowContext(ctx, p.acquireSQL, c.event, c.owner, c.subject, c.stage, c.lease).Scan(&state, &v.contended, &v.own)
 	v.state = states[state]
 	return v, err
 }
@@ -183,9 +191,10 @@ func (p *postgres) release(ctx context.Context, db *sql.DB, c claim) (bool, erro
 	return n > 0, err
 }
 
-func (p *postgres) purge(ctx context.Context, db *sql.DB) (int64, bool, error) {
-	n, err := affected(db.ExecContext(ctx, p.purgeSQL, micros(purgeMargin), purgeBatch))
-	return n, n == purgeBatch, err
+func (p *postgres) purge(ctx context.Context, db *sql.DB) (events int64, more bool, err error) {
+	var holds int64
+	err = db.QueryRowContext(ctx, p.purgeSQL, micros(purgeMargin), purgeBatch).Scan(&events, &holds)
+	return events, events == purgeBatch || holds == purgeBatch, err
 }
 
 // confirmed is what a row says of an event that FinishTx has marked in a transaction.

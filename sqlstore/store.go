@@ -122,10 +122,11 @@ const defaultTable = "midhook_events"
 // The longest name leaves room for the suffixes of the indexes' names.
 var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]{0,47}\.)?[A-Za-z_][A-Za-z0-9_]{0,47}$`)
 
-// WithTable names the table, midhook_events by default: up to 48 letters, digits
-// and underscores, behind a schema's (with MySQL a database's) name and a dot if
-// need be. Its case is kept. Merchants who share a database need a table each only
-// if they also share orders' and transactions' ids.
+// WithTable names the table of events, midhook_events by default: up to 48 letters,
+// digits and underscores, behind a schema's (with MySQL a database's) name and a dot
+// if need be. Its case is kept. The table of holds has the same name and _holds
+// behind it. Merchants who share a database take a table each, or one table and a
+// [midhook.WithNamespace] each.
 func WithTable(name string) Option {
 	return func(s *Store) error {
 		s.table = name
@@ -207,7 +208,6 @@ const (
 type claim struct {
 	event, owner []byte
 	subject      []byte // nil for none
-	hold         []byte // key of the row that says who holds the subject
 	stage        int64  // 0 for none
 	lease        int64  // microseconds, as all times here
 	alternates   bool
@@ -216,9 +216,7 @@ type claim struct {
 func newClaim(c midhook.Claim) claim {
 	stored := claim{event: hash(c.Key), owner: hash(c.Owner), lease: micros(c.Lease)}
 	if c.Subject != "" {
-		stored.subject, stored.hold = hash(c.Subject), hash(c.Subject)
-		stored.hold[0] = ^stored.hold[0] // an event may be named as its subject is
-		stored.stage, stored.alternates = max(0, int64(c.Stage)), c.Alternates
+		stored.subject, stored.stage, stored.alternates = hash(c.Subject), max(0, int64(c.Stage)), c.Alternates
 	}
 	return stored
 }
