@@ -5,52 +5,139 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
-	"slices"
+	"sync"
 	"time"
+
+	"github.com/midhook/midhook/internal/identity"
 )
 
-// waiting is a context for what may keep a delivery waiting: a store elsewhere,
-// a check, the handler rate. Where nothing does, there is no timer to pay for.
-func (d *delivery) waiting(ctx context.Context, deadline time.Time, cause error) (context.Context, context.CancelFunc) {
-	if _, instant := d.store.(*lruStore); instant && !d.patient && d.limiter == nil && d.checks == nil {
-		return ctx, func() {}
-	}
-	return context.WithDeadlineCause(ctx, deadline, cause)
-}
-
-// acquire claims the event. Nothing runs unclaimed. What may not come again is
-// not sent away before it must be.
-func (d *delivery) acquire(ctx context.Context) (Outcome, error) {
-	d.claiming = true
-	msg := d.message.Load()
-	claim := Claim{
-		Key:     msg.Key,
-		Subject: msg.Subject,
-		Stage:   msg.Stage,
-		Owner:   rand.Text(),
-		Lease:   d.lease,
-	}
-	outcome, err := d.claim(ctx, claim)
-	for pause := minPause; d.patient && (outcome == OutcomeInFlight || outcome == OutcomeStoreUnavailable); pause = min(2*pause, maxPause) {
-		if !d.pause(ctx, pause) {
-			break
-		}
-		outcome, err = d.claim(ctx, claim)
-	}
-	return outcome, err
-}
-
 const (
+	// maxLease bounds how long a claim outlives a process that has died: by default
+	// it is over before Midtrans' earliest retry, 33 s after the answer.
+	maxLease = 30 * time.Second
+	// leaseMargin is what a lease lasts beyond budget and grace: time to finish
+	// the claim.
+	leaseMargin = 2 * time.Second
+	// storeTimeout bounds a store call that the budget must not cut short.
+	storeTimeout = 5 * time.Second
+
 	minPause = 10 * time.Millisecond // between two tries to claim an event
 	maxPause = 200 * time.Millisecond
 )
 
-// pause waits, and reports whether there is time left in the budget after it.
-func (d *delivery) pause(ctx context.Context, pause time.Duration) bool {
-	pause += mathrand.N(pause) // of those who wait for one event, not all ask at once
-	pause = min(pause, time.Until(d.deadline)-minPause)
+// claims is a delivery's claim on its event: acquired before the handler runs,
+// renewed while it runs past the budget, and settled after it. A store that panics
+// has failed.
+type claims struct {
+	*pipeline
+
+	mu       sync.Mutex // not held while the store is at work
+	claim    Claim
+	held     bool // claim is, or may be, in the store
+	settled  bool // from here on it is not renewed
+	renewal  *time.Timer
+	renewing chan struct{} // if not nil: closed when a renewal has ended
+}
+
+// ClaimFromContext returns the claim under which a handler runs. It is for a [Store]
+// that can finish the claim in the transaction that has the handler's effects. There
+// is none outside of a running handler.
+func ClaimFromContext(ctx context.Context) (Claim, bool) {
+	d, ok := ctx.Value(deliveryKey).(*delivery)
+	if !ok {
+		return Claim{}, false
+	}
+	return d.claim.current()
+}
+
+func (c *claims) current() (Claim, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.claim, c.held
+}
+
+// newClaim is a claim on what a message says, in the namespace of its Middleware.
+func (p *pipeline) newClaim(msg Message) Claim {
+	claim := Claim{Key: msg.Key, Subject: msg.Subject, Stage: msg.Stage, Alternates: msg.Alternates, Lease: p.lease}
+	if p.namespace != "" {
+		claim.Key = identity.Digest("namespace", p.namespace, claim.Key)
+		if claim.Subject != "" {
+			claim.Subject = identity.Digest("namespace", p.namespace, claim.Subject)
+		}
+	}
+	return claim
+}
+
+// errSubjectBusy is the merchant's own doing, or Midtrans' disorder.
+var errSubjectBusy = errors.New("another event of the same transaction is being handled")
+
+// acquire claims an event. Nothing runs unclaimed. It waits within the budget while
+// another event of the same subject is handled: the events of one transaction run one
+// after the other. What is not sent again is not refused either before it must be.
+func (c *claims) acquire(ctx context.Context, claim Claim, deadline time.Time) result {
+	claim.Owner = rand.Text()
+	return c.acquireFor(ctx, claim, deadline)
+}
+
+// moveTo claims what turned out to be another event than was notified, in place of
+// that one, which leaves no trace: its own notification is on its way.
+func (c *claims) moveTo(ctx context.Context, claim Claim, deadline time.Time) result {
+	before, _ := c.current()
+	claim.Owner = before.Owner
+	if claim.Key == before.Key && claim.Subject == before.Subject {
+		c.hold(claim, true) // with the stage that was confirmed
+		return result{}
+	}
+	res := c.acquireFor(ctx, claim, deadline)
+	// A store of the contract has moved the claim, unless its answer was another one.
+	releasing, cancel := c.storeContext(ctx)
+	defer cancel()
+	if err := c.callRelease(releasing, before); err != nil && !errors.Is(err, ErrNotOwner) {
+		res.err = errors.Join(res.err, fmt.Errorf("releasing the claim on what was notified: %w", err))
+	}
+	return res
+}
+
+// acquireFor asks until the answer is one that waiting does not change.
+func (c *claims) acquireFor(ctx context.Context, claim Claim, deadline time.Time) result {
+	res, wait := c.tryAcquire(ctx, claim)
+	for pause := minPause; wait && pauseWithin(ctx, pause, deadline); pause = min(2*pause, maxPause) {
+		res, wait = c.tryAcquire(ctx, claim)
+	}
+	return res
+}
+
+// tryAcquire asks once, and reports whether to wait may change the answer.
+func (c *claims) tryAcquire(ctx context.Context, claim Claim) (res result, wait bool) {
+	state, err := c.callAcquire(ctx, claim)
+	if err == nil && state == Superseded && c.handOnSuperseded {
+		claim.Stage = 0
+		state, err = c.callAcquire(ctx, claim)
+	}
+	c.hold(claim, err != nil || state == Acquired) // after an error perhaps: the store's answer may be lost
+	switch {
+	case err != nil:
+		return result{outcome: OutcomeStoreUnavailable, err: err}, c.senderNeverRetries
+	case state == Acquired:
+		return result{}, false
+	case state == InFlight:
+		return result{outcome: OutcomeInFlight}, c.senderNeverRetries
+	case state == Busy:
+		return result{outcome: OutcomeInFlight, err: errSubjectBusy}, true
+	case state == Done:
+		return result{outcome: OutcomeDuplicate}, false
+	case state == Superseded:
+		return result{outcome: OutcomeSuperseded}, false
+	default:
+		return result{outcome: OutcomeStoreUnavailable, err: fmt.Errorf("store answered a claim with %v", state)}, false
+	}
+}
+
+// pauseWithin waits, and reports whether there is time left in the budget after it.
+func pauseWithin(ctx context.Context, pause time.Duration, deadline time.Time) bool {
+	pause += mathrand.N(pause) // of those who wait for one subject, not all ask at once
+	pause = min(pause, time.Until(deadline)-minPause)
 	if pause <= 0 {
 		return false
 	}
@@ -64,121 +151,157 @@ func (d *delivery) pause(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// claim tries once.
-func (d *delivery) claim(ctx context.Context, claim Claim) (Outcome, error) {
-	state, err := d.store.Acquire(ctx, claim)
-	if err == nil && state == Superseded && d.handOnSuperseded {
-		claim.Stage = 0
-		state, err = d.store.Acquire(ctx, claim)
-	}
-	d.hold(claim, err != nil || state == Acquired) // after an error perhaps: the store's answer may be lost
-	switch {
-	case err != nil:
-		return OutcomeStoreUnavailable, err
-	case state == Acquired:
-		return proceed, nil
-	case state == InFlight:
-		return OutcomeInFlight, nil
-	case state == Done:
-		return OutcomeDuplicate, nil
-	case state == Superseded:
-		return OutcomeSuperseded, nil
-	default:
-		return OutcomeStoreUnavailable, fmt.Errorf("store answered a claim with ClaimState(%d)", int(state))
+// hold remembers a claim that is to be settled, or that there is none.
+func (c *claims) hold(claim Claim, held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.claim, c.held = claim, held
+}
+
+// keepRenewing renews the claim of a handler that runs on after the budget, first
+// after the given time, even of a handler that ignores the end of its context: its
+// retry must not run beside it.
+func (c *claims) keepRenewing(ctx context.Context, after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.settled {
+		c.renewal = time.AfterFunc(after, func() { c.renew(ctx) })
 	}
 }
 
-// hold remembers a claim that is to be settled, or forgets one that is not held.
-func (d *delivery) hold(claim Claim, held bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.claims = slices.DeleteFunc(d.claims, func(c Claim) bool { return c.Owner == claim.Owner })
-	if held {
-		d.claims = append(d.claims, claim)
-	}
-}
-
-// renew keeps the claims of a handler that runs on after the budget, even one
-// that ignores the end of its context: its retry must not run beside it.
-func (d *delivery) renew() {
-	defer d.survive("the response budget")
-	d.mu.Lock()
-	claims, done := slices.Clone(d.claims), make(chan struct{})
-	d.renewing = done
-	d.mu.Unlock()
-	defer close(done)
-	if len(claims) == 0 {
+func (c *claims) renew(ctx context.Context) {
+	defer c.observation.recoverFrom(ctx, "the renewal of a claim")
+	c.mu.Lock()
+	claim, renewing := c.claim, make(chan struct{})
+	if c.settled || !c.held {
+		c.mu.Unlock()
 		return
 	}
-	next := d.lease / 2
-	ctx, cancel := context.WithTimeout(d.values, storeTimeout)
-	defer cancel()
-	for _, claim := range claims {
-		switch state, err := d.store.Acquire(ctx, claim); {
-		case err != nil:
-			next = leaseMargin / 2 // there may still be time
-		case state != Acquired:
-			d.logger.ErrorContext(d.values, "midhook: a running handler has lost its claim", slog.Any("notification", shown(d.message.Load().Value)))
-		}
+	c.renewing = renewing
+	c.mu.Unlock()
+
+	state, err := func() (ClaimState, error) {
+		defer close(renewing)
+		ctx, cancel := c.storeContext(ctx)
+		defer cancel()
+		return c.callAcquire(ctx, claim)
+	}()
+	next := c.lease / 2
+	switch {
+	case err != nil:
+		c.observation.logError(ctx, "midhook: the claim of a running handler could not be renewed, and will be tried again", "error", err.Error())
+		next = leaseMargin / 2 // there may still be time
+	case state != Acquired && state != Done: // done: the handler has finished it in a transaction of its own
+		c.observation.logError(ctx, "midhook: a running handler has lost its claim, so that a retry may run beside it")
 	}
-	d.renewal.Store(time.AfterFunc(next, d.renew))
+	c.keepRenewing(ctx, next)
 }
 
-// settle finishes the claims, or gives them back for a retry.
-func (d *delivery) settle(outcome Outcome) error {
-	d.mu.Lock()
-	claims, renewing := d.claims, d.renewing
-	d.claims = nil // from here on they are not renewed
-	d.mu.Unlock()
-	if t := d.renewal.Load(); t != nil {
-		t.Stop()
+// settle finishes the claim, or gives it back for a retry. It reports whether the
+// handler's own transaction with the claim was not committed: then it gives it back.
+func (c *claims) settle(ctx context.Context, outcome Outcome) (uncommitted bool, err error) {
+	c.mu.Lock()
+	claim, held, renewing := c.claim, c.held, c.renewing
+	c.held, c.settled = false, true
+	if c.renewal != nil {
+		c.renewal.Stop()
 	}
-	if len(claims) == 0 {
-		return nil
+	c.mu.Unlock()
+	if !held {
+		return false, nil
 	}
 	if renewing != nil {
 		<-renewing
 	}
-	ctx, cancel := d.waiting(d.values, time.Now().Add(storeTimeout), context.DeadlineExceeded)
+	ctx, cancel := c.storeContext(ctx)
 	defer cancel()
-	var errs []error
-	for _, claim := range claims {
-		if outcome.final() {
-			if err := d.finish(ctx, claim); err != nil {
-				errs = append(errs, fmt.Errorf("finishing the claim: %w", err))
-			}
-			continue
+	if outcome.isFinal() {
+		err = c.finish(ctx, claim)
+		if errors.Is(err, ErrUncommitted) && outcome == OutcomeHandledPermanent {
+			err = c.finish(ctx, claim) // the handler wants no retry, whatever it has rolled back
 		}
-		err := d.store.Release(ctx, claim)
-		if err != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
-			errs = append(errs, fmt.Errorf("releasing the claim: %w", err))
+		if err == nil {
+			return false, nil
 		}
+		err = fmt.Errorf("finishing the claim: %w", err)
+		if !errors.Is(err, ErrUncommitted) {
+			return false, err
+		}
+		uncommitted = true
 	}
-	return errors.Join(errs...)
+	if release := c.callRelease(ctx, claim); release != nil && outcome != OutcomeStoreUnavailable { // where there may have been no claim
+		err = errors.Join(err, fmt.Errorf("releasing the claim: %w", release))
+	}
+	return uncommitted, err
 }
 
 // finish marks an event as handled. Where nobody comes again, someone will ask the
-// sender's API what there was, and what is not marked runs once more.
-func (d *delivery) finish(ctx context.Context, claim Claim) error {
-	err := d.store.Finish(ctx, claim, d.keep)
-	for pause := minPause; d.patient && err != nil && !errors.Is(err, ErrNotOwner) && d.pause(ctx, pause); pause = min(2*pause, maxPause) {
-		err = d.store.Finish(ctx, claim, d.keep)
+// sender's API what there was, and what is not marked runs once more: there it tries
+// for as long as ctx lasts.
+func (c *claims) finish(ctx context.Context, claim Claim) error {
+	err := c.callFinish(ctx, claim)
+	deadline, bounded := ctx.Deadline()
+	for pause := minPause; bounded && c.senderNeverRetries && err != nil && !errors.Is(err, ErrNotOwner) && !errors.Is(err, ErrUncommitted) &&
+		pauseWithin(ctx, pause, deadline); pause = min(2*pause, maxPause) {
+		err = c.callFinish(ctx, claim)
 	}
 	return err
 }
 
-// ClaimFromContext returns the claim under which a handler runs. It is for a [Store]
-// that can finish the claim in the transaction that has the handler's effects. There
-// is none outside of a running handler.
-func ClaimFromContext(ctx context.Context) (Claim, bool) {
-	d, ok := ctx.Value(deliveryKey).(*delivery)
-	if !ok {
-		return Claim{}, false
+// waitContext is for what may keep a delivery waiting within the budget: a store
+// elsewhere, a check, the handler rate. Where nothing does, there is no timer to pay
+// for.
+func (d *delivery) waitContext() (context.Context, context.CancelFunc) {
+	if !d.mayWait {
+		return d.ctx, func() {}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.claims) == 0 {
-		return Claim{}, false
+	return context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
+}
+
+// storeContext is for a call that neither the client nor the budget cuts short.
+func (p *pipeline) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx)
 	}
-	return d.claims[len(d.claims)-1], true
+	if !p.mayWait {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, storeTimeout)
+}
+
+// The calls of the store. A panic is an error: what the handler has done stays done.
+
+func (p *pipeline) callAcquire(ctx context.Context, c Claim) (state ClaimState, err error) {
+	began := p.now()
+	defer func() {
+		if storePanic("Acquire", recover(), &err); err != nil {
+			state = 0
+		}
+		p.traceStore(ctx, "acquire", began, state, err)
+	}()
+	return p.store.Acquire(ctx, c)
+}
+
+func (p *pipeline) callFinish(ctx context.Context, c Claim) (err error) {
+	began := p.now()
+	defer func() {
+		storePanic("Finish", recover(), &err)
+		p.traceStore(ctx, "finish", began, 0, err)
+	}()
+	return p.store.Finish(ctx, c, p.keep)
+}
+
+func (p *pipeline) callRelease(ctx context.Context, c Claim) (err error) {
+	began := p.now()
+	defer func() {
+		storePanic("Release", recover(), &err)
+		p.traceStore(ctx, "release", began, 0, err)
+	}()
+	return p.store.Release(ctx, c)
+}
+
+func storePanic(call string, v any, err *error) {
+	if v != nil {
+		*err = fmt.Errorf("the store's %s panicked: %v", call, v)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,7 +138,7 @@ func TestOrderOfEvents(t *testing.T) {
 			{card(status("202", "expire")), true}, {card(status("407", "expire")), false},
 		},
 		"Pay Account enabled, then disabled": {
-			{notify("pay-account-enabled"), true}, {notify("pay-account-disabled"), true}, {notify("pay-account-enabled"), false},
+			{notify("pay-account-enabled"), true}, {notify("pay-account-disabled"), true}, {notify("pay-account-enabled"), true}, {notify("pay-account-enabled"), false},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -361,14 +362,297 @@ func TestEditedRefundSupersedesNothing(t *testing.T) {
 // A success whose Finish panics is not given back to run again.
 func TestFinishPanics(t *testing.T) {
 	store := &spyStore{Store: midhook.NewLRUStore(10), finish: func(context.Context, midhook.Claim) error { panic("driver bug") }}
-	hook, _ := newHook(t, midhook.WithStore(store))
+	hook, rec := newHook(t, midhook.WithStore(store))
 	next := &counter{}
 	h := hook.Handler(next)
-	assert.PanicsWithValue(t, "driver bug", func() {
-		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
-	})
 	w := httptest.NewRecorder()
+	h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, 200, w.Code, "the handler's effects exist")
+	assert.Equal(t, midhook.OutcomeHandled, rec.last().Outcome)
+	assert.ErrorContains(t, rec.last().Err, "the store's Finish panicked: driver bug")
+	w = httptest.NewRecorder()
 	h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.Equal(t, "already being handled\n", w.Body.String())
 	assert.Equal(t, int64(1), next.runs.Load())
+}
+
+// Rule: the events of one transaction run one after the other and in order, so that a
+// pending that comes while its settlement is handled does not overwrite it.
+func TestEventsOfATransactionTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		var status midhook.TransactionStatus
+		var running atomic.Int64
+		h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+			assert.Equal(t, int64(1), running.Add(1), "two at once")
+			defer running.Add(-1)
+			status = n.TransactionStatus
+			time.Sleep(time.Second)
+			return nil
+		})
+		settlement := midhooktest.Sample("bca-va", midhooktest.Order("A-1"))
+		pending := midhooktest.Sample("bca-va", midhooktest.Order("A-1"), midhooktest.Status("201", midhook.StatusPending))
+		var all sync.WaitGroup
+		for _, n := range []*midhook.Notification{settlement, pending} {
+			all.Go(func() {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, midhooktest.NewRequest(n, testKey))
+				assert.Equal(t, 200, w.Code)
+			})
+			time.Sleep(50 * time.Millisecond)
+		}
+		all.Wait()
+		assert.Equal(t, midhook.StatusSettlement, status)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandled, midhook.OutcomeSuperseded}, rec.outcomes())
+
+		// The other way round both run, the settlement last.
+		all.Go(func() {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("bca-va", midhooktest.Order("A-2"), midhooktest.Status("201", midhook.StatusPending)), testKey))
+		})
+		time.Sleep(50 * time.Millisecond)
+		all.Go(func() {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("bca-va", midhooktest.Order("A-2")), testKey))
+		})
+		all.Wait()
+		assert.Equal(t, midhook.StatusSettlement, status)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandled, midhook.OutcomeHandled}, rec.outcomes()[2:])
+	})
+}
+
+// Rule: who waits for another event of its transaction is answered 503 within the
+// budget, and a handler that hangs does not cost the other events their retries.
+func TestBusyForLongerThanTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		h := hook.Handler(&counter{do: func(w http.ResponseWriter, r *http.Request) {
+			if n, _ := midhook.FromContext(r.Context()); n.TransactionStatus == midhook.StatusPending {
+				time.Sleep(10 * time.Minute)
+			}
+			w.WriteHeader(http.StatusOK)
+		}})
+		deliver := func(tweaks ...midhooktest.Tweak) (int, time.Duration) {
+			w, start := httptest.NewRecorder(), time.Now()
+			h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("bca-va", tweaks...), testKey))
+			return w.Code, time.Since(start)
+		}
+		var all sync.WaitGroup
+		all.Go(func() { deliver(midhooktest.Status("201", midhook.StatusPending)) })
+		time.Sleep(10 * time.Second)
+		code, took := deliver()
+		assert.Equal(t, 503, code)
+		assert.LessOrEqual(t, took, 5*time.Second)
+		assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
+		assert.ErrorContains(t, rec.last().Err, "another event of the same transaction")
+		time.Sleep(time.Minute)
+		code, _ = deliver()
+		assert.Equal(t, 200, code, "the hold lasts for the first lease only")
+		all.Wait()
+		assert.Equal(t, midhook.OutcomeLateHandled, rec.last().Outcome)
+	})
+}
+
+// Rule: a store that knows no Busy works as before: it lets both run.
+func TestStoreWithoutBusy(t *testing.T) {
+	store := &spyStore{Store: midhook.NewLRUStore(10)}
+	store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+		c.Subject = ""
+		return store.Store.Acquire(ctx, c)
+	}
+	hook, _ := newHook(t, midhook.WithStore(store))
+	var inner *httptest.ResponseRecorder
+	var h http.Handler
+	h = hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		if n.TransactionStatus == midhook.StatusPending {
+			inner = httptest.NewRecorder()
+			h.ServeHTTP(inner, midhooktest.NewRequest(midhooktest.Sample("bca-va"), testKey))
+		}
+		return nil
+	})
+	h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("bca-va", midhooktest.Status("201", midhook.StatusPending)), testKey))
+	assert.Equal(t, 200, inner.Code)
+}
+
+// Rule: a lease is 32 s at most, whatever the grace, so that a process that dies costs
+// a retry and not the payment.
+func TestLeaseIsShort(t *testing.T) {
+	for _, tt := range []struct {
+		opts  []midhook.Option
+		lease time.Duration
+	}{
+		{nil, 32 * time.Second},
+		{[]midhook.Option{midhook.WithGrace(6 * time.Hour)}, 32 * time.Second},
+		{[]midhook.Option{midhook.WithBudget(time.Second), midhook.WithGrace(0)}, 3 * time.Second},
+	} {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		var lease time.Duration
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			lease = c.Lease
+			return store.Store.Acquire(ctx, c)
+		}
+		hook, _ := newHook(t, append(tt.opts, midhook.WithStore(store))...)
+		hook.Handler(&counter{}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, tt.lease, lease)
+	}
+}
+
+// Rule: a handler that runs on is never without its claim, for any budget and grace.
+func TestRenewalHasNoHole(t *testing.T) {
+	for _, opts := range [][]midhook.Option{
+		{midhook.WithGrace(6 * time.Hour)},
+		{midhook.WithBudget(14 * time.Second), midhook.WithGrace(0)},
+		{midhook.WithBudget(time.Millisecond), midhook.WithGrace(0)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := midhook.NewLRUStore(10)
+			hook, _ := newHook(t, append(opts, midhook.WithStore(store))...)
+			var all sync.WaitGroup
+			all.Go(func() {
+				hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Minute) }}).
+					ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			})
+			synctest.Wait()
+			for range 299 {
+				time.Sleep(time.Second)
+				state, err := store.Acquire(t.Context(), midhook.Claim{Key: midhooktest.Sample("gopay").IdempotencyKey(), Owner: "retry", Lease: time.Second})
+				require.NoError(t, err)
+				require.Equal(t, midhook.InFlight, state)
+			}
+			all.Wait()
+		})
+	}
+}
+
+// Rule: nothing of a delivery outlives it, also where its Finish straddles the budget.
+func TestFinishThatStraddlesTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		store.finish = func(ctx context.Context, c midhook.Claim) error {
+			time.Sleep(2 * time.Second)
+			return store.Store.Finish(ctx, c, time.Hour)
+		}
+		hook, rec := newHook(t, midhook.WithGrace(24*time.Hour), midhook.WithStore(store))
+		hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(4 * time.Second) }}).
+			ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateHandled}, rec.outcomes())
+		calls := len(store.calls)
+		time.Sleep(25 * time.Hour)
+		assert.Len(t, store.calls, calls, "a renewal of what is settled")
+	})
+}
+
+// Rule: Middlewares with namespaces of their own never touch each other's events,
+// whoever signs the same order.
+func TestNamespacesShareAStore(t *testing.T) {
+	store := midhook.NewLRUStore(100)
+	n := midhooktest.Sample("gopay", midhooktest.Order("order-of-1"))
+	pending := midhooktest.Sample("gopay", midhooktest.Order("order-of-1"), midhooktest.Status("201", midhook.StatusPending))
+	nexts := map[string]*counter{"1": {}, "2": {}, "": {}}
+	for _, merchant := range []string{"2", "", "1"} {
+		key := "SB-Mid-server-merchant-" + merchant
+		opts := []midhook.Option{midhook.WithStore(store), midhook.WithLogger(discard)}
+		if merchant != "" {
+			opts = append(opts, midhook.WithNamespace(merchant))
+		}
+		hook, err := midhook.New(key, opts...)
+		require.NoError(t, err)
+		h := hook.Handler(nexts[merchant])
+		for range 2 {
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(n, key))
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(pending, key)) // superseded, in each namespace by its own
+		}
+	}
+	for merchant, next := range nexts {
+		assert.Equal(t, int64(1), next.runs.Load(), merchant)
+	}
+	_, err := midhook.New(testKey, midhook.WithNamespace(""))
+	assert.ErrorContains(t, err, "namespace: it must not be empty")
+}
+
+// Rule: a store that panics has failed. A panic neither undoes what the handler has
+// done nor hides the handler's own.
+func TestStorePanics(t *testing.T) {
+	for _, in := range []string{"Acquire", "Finish", "Release"} {
+		t.Run(in, func(t *testing.T) {
+			inner := midhook.NewLRUStore(10)
+			hook, rec := newHook(t, midhook.WithStore(panickingStore{inner, in}))
+			h := hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
+				if in == "Release" {
+					panic("the handler's own")
+				}
+				return nil
+			})
+			w := httptest.NewRecorder()
+			serve := func() { h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey)) }
+			if in == "Release" {
+				assert.PanicsWithValue(t, "the handler's own", serve)
+			} else {
+				serve()
+			}
+			assert.Len(t, rec.outcomes(), 1)
+			assert.ErrorContains(t, rec.last().Err, "the store's "+in+" panicked")
+			assert.Equal(t, map[string]int{"Acquire": 503, "Finish": 200, "Release": 200}[in], w.Code)
+		})
+	}
+}
+
+type panickingStore struct {
+	midhook.Store
+	in string
+}
+
+func (s panickingStore) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+	if s.in == "Acquire" {
+		panic("driver bug")
+	}
+	return s.Store.Acquire(ctx, c)
+}
+
+func (s panickingStore) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
+	if s.in == "Finish" {
+		panic("driver bug")
+	}
+	return s.Store.Finish(ctx, c, keep)
+}
+
+func (s panickingStore) Release(ctx context.Context, c midhook.Claim) error {
+	if s.in == "Release" {
+		panic("driver bug")
+	}
+	return s.Store.Release(ctx, c)
+}
+
+// Rule: a handler whose own transaction with the claim was not committed has failed,
+// whatever it returned; a Permanent error still ends the matter.
+func TestUncommittedTransaction(t *testing.T) {
+	for name, tt := range map[string]struct {
+		returned error
+		code     int
+		outcome  midhook.Outcome
+		calls    []string
+	}{
+		"nil":       {nil, 503, midhook.OutcomeHandlerFailed, []string{"acquire", "finish", "release"}},
+		"Permanent": {midhook.Permanent(errors.New("no such order")), 200, midhook.OutcomeHandledPermanent, []string{"acquire", "finish", "finish"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &spyStore{Store: midhook.NewLRUStore(10)}
+			told := false
+			store.finish = func(ctx context.Context, c midhook.Claim) error {
+				if !told {
+					told = true
+					return fmt.Errorf("sql: %w", midhook.ErrUncommitted)
+				}
+				return store.Store.Finish(ctx, c, time.Hour)
+			}
+			hook, rec := newHook(t, midhook.WithStore(store))
+			w := httptest.NewRecorder()
+			hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return tt.returned }).
+				ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			assert.Equal(t, tt.code, w.Code)
+			assert.Equal(t, tt.outcome, rec.last().Outcome)
+			assert.Equal(t, tt.calls, store.calls)
+			if tt.returned == nil {
+				assert.ErrorIs(t, rec.last().Err, midhook.ErrUncommitted)
+			}
+		})
+	}
 }

@@ -91,7 +91,7 @@ func (n *Notification) isBehind(notified *Notification) bool {
 	}
 	refunded, err1 := ParseAmount(n.RefundAmount)
 	claimed, err2 := ParseAmount(notified.RefundAmount)
-	if n.stage() >= stageRefunds && err1 == nil && err2 == nil && refunded < claimed {
+	if n.reverses() && err1 == nil && err2 == nil && refunded < claimed {
 		return true
 	}
 	return len(n.Refunds) > 0 && n.bankConfirmed() < notified.bankConfirmed()

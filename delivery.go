@@ -16,56 +16,45 @@ import (
 
 // delivery is one request's way through the middleware.
 type delivery struct {
-	*Middleware
+	*pipeline
 	w        bufferedWriter
 	r        *http.Request
-	values   context.Context // the request's values, without its cancellation
-	ctx      context.Context // the same for a request: a client that hangs up must not undo a payment
+	ctx      context.Context // the request's values; a client that hangs up must not undo a payment
 	arrived  time.Time
 	deadline time.Time // of the budget
 	timer    *time.Timer
 
 	body    []byte
-	again   bodyReader  // for the handler to read
+	again   bodyReader  // body, for the handler to read
 	read    atomic.Bool // body is complete
 	opened  Message
-	message atomic.Pointer[Message] // nil until the body is authentic; opened, or what was confirmed
-
-	mu       sync.Mutex    // not held while the store is at work
-	claims   []Claim       // held: of the event, and of the event that was confirmed instead
-	renewing chan struct{} // if not nil: closed when a renewal has ended
-	renewal  atomic.Pointer[time.Timer]
-
-	own      bool    // the handler's own answer goes out
-	claiming bool    // it got as far as the store
-	outcome  Outcome // proceed until it is concluded
-	err      error
-	ordered  sync.Mutex // has a late handler's event come after the budget's
+	message atomic.Pointer[Message] // opened, and nil until the body is authentic; what was confirmed replaces it
+	claim   claims
+	events  sync.Mutex            // the event of a late handler comes after the budget's
+	nested  atomic.Pointer[error] // what a handler of this Middleware has returned within this delivery's own
 }
 
-// bodyReader is a body that has been read, once more.
-type bodyReader struct{ bytes.Reader }
+// result is how a step of a delivery ends.
+type result struct {
+	outcome Outcome // proceed: the next step follows
+	err     error
+	own     bool // the handler's own answer goes out
+}
 
-func (*bodyReader) Close() error { return nil }
-
-// arrive starts the budget.
-func (m *Middleware) arrive(w http.ResponseWriter, r *http.Request) *delivery {
+// newDelivery is for a request, or for a message whose request nobody has sent.
+func (p *pipeline) newDelivery(w http.ResponseWriter, r *http.Request, ctx context.Context) *delivery {
 	now := time.Now()
-	values := context.WithoutCancel(r.Context())
-	d := &delivery{
-		Middleware: m,
-		w:          bufferedWriter{inner: w},
-		r:          r,
-		values:     values,
-		ctx:        values,
-		arrived:    now,
-		deadline:   now.Add(m.budget),
-	}
-	if m.detached {
-		d.w.expired = make(chan struct{})
-	}
-	d.timer = time.AfterFunc(m.budget, d.expire)
+	d := &delivery{pipeline: p, w: bufferedWriter{inner: w}, r: r, ctx: ctx, arrived: now, deadline: now.Add(p.budget)}
+	d.claim.pipeline = p
 	return d
+}
+
+// startBudget has the request answered when the budget is spent.
+func (d *delivery) startBudget() {
+	if d.detached {
+		d.w.atEnd = make(chan struct{})
+	}
+	d.timer = time.AfterFunc(d.budget, d.answerAtBudget)
 }
 
 // leave makes sure that the response is not touched after ServeHTTP.
@@ -75,33 +64,96 @@ func (d *delivery) leave() {
 }
 
 // receive reads the body, within the budget and the limit.
-func (d *delivery) receive() (Outcome, error) {
+func (d *delivery) receive() result {
 	if d.r.Method != http.MethodPost {
-		return OutcomeMethodNotAllowed, nil
+		return result{outcome: OutcomeMethodNotAllowed}
 	}
 	if d.r.ContentLength > d.maxBodyBytes {
-		return OutcomeBodyTooLarge, nil
+		return result{outcome: OutcomeBodyTooLarge}
 	}
-	if d.r.Body == nil {
-		return proceed, nil
-	}
-	body, err := readBody(d.r, d.maxBodyBytes) // expire ends one that takes too long
+	body, err := d.readBody()
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge || int64(len(body)) > d.maxBodyBytes:
-		return OutcomeBodyTooLarge, nil
+		return result{outcome: OutcomeBodyTooLarge}
 	case err != nil:
-		return OutcomeBodyIncomplete, err
-	case int64(len(body)) < d.r.ContentLength:
-		return OutcomeBodyIncomplete, errors.New("the body is shorter than its Content-Length: has outer middleware read it?")
+		return result{outcome: OutcomeBodyIncomplete, err: err}
+	case int64(len(body)) < d.r.ContentLength, d.r.ContentLength < 0 && len(body) == 0:
+		return result{outcome: OutcomeBodyIncomplete, err: errors.New("the body is shorter than was announced: has outer middleware read it?")}
 	}
 	d.body = body
-	return proceed, nil
+	d.read.Store(true)
+	return result{}
 }
 
-// readBody reads little more than limit bytes.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
-	body := make([]byte, 0, min(max(0, r.ContentLength), 64<<10)+1)
+// readBody returns at the end of the budget at the latest: answerAtBudget ends a read
+// that takes too long. Where it cannot, the read is left behind.
+func (d *delivery) readBody() ([]byte, error) {
+	switch {
+	case d.r.Body == nil:
+		return nil, nil
+	case !d.mustLeaveReading():
+		return readAll(d.r, d.maxBodyBytes)
+	}
+	type read struct {
+		body []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- read{err: fmt.Errorf("reading the body panicked: %v", v)}
+			}
+		}()
+		body, err := readAll(d.r, d.maxBodyBytes)
+		done <- read{body, err}
+	}()
+	timer := time.NewTimer(time.Until(d.deadline))
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.body, r.err
+	case <-timer.C:
+		return nil, ErrBudgetExceeded
+	}
+}
+
+// mustLeaveReading reports whether the body comes from a socket whose deadlines an
+// outer ResponseWriter hides. net/http's Close waits for the Read that is under way,
+// so nothing else than a goroutine of its own keeps such a Read from holding the
+// request past its budget.
+func (d *delivery) mustLeaveReading() bool {
+	if d.r.ContentLength == 0 || d.r.Context().Value(http.ServerContextKey) == nil {
+		return false
+	}
+	w := d.w.inner
+	for {
+		switch outer := w.(type) {
+		case interface{ SetReadDeadline(time.Time) error }:
+			return false
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = outer.Unwrap()
+		default:
+			return true
+		}
+	}
+}
+
+// firstRead is how much is read at first where the length is not known, and at most
+// where it is: memory grows with what arrives, not with what a stranger promises.
+const (
+	firstRead     = 1 << 10
+	firstPromised = 8 << 10
+)
+
+// readAll reads little more than limit bytes.
+func readAll(r *http.Request, limit int64) ([]byte, error) {
+	size := int64(firstRead)
+	if r.ContentLength >= 0 {
+		size = min(r.ContentLength, firstPromised)
+	}
+	body := make([]byte, 0, size+1) // one more, so that the end is seen without growing
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -116,126 +168,209 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 }
 
+// errNoEvent is the gateway's fault: nothing runs unclaimed.
 var errNoEvent = errors.New("the gateway did not say which event this is")
 
-// open has the gateway tell whether the body is authentic.
-func (d *delivery) open() (Outcome, error) {
-	d.read.Store(true)
-	done := false
-	defer d.abandon("gateway", &done)
+// authenticate has the gateway tell whether the body is authentic.
+func (d *delivery) authenticate() result {
+	returned := false
+	defer d.afterPanic("gateway", &returned)
 	var err error
 	d.opened, err = d.gateway.Open(d.r.Header, d.body)
-	asked := err == nil && d.authenticate != nil
-	if asked {
+	opened := result{openOutcome(err), err, false}
+	if err == nil && d.authenticator != nil {
 		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
 		defer cancel()
-		d.opened, err = d.authenticate(ctx, d.opened)
+		began := d.now()
+		d.opened, err = d.authenticator(ctx, d.opened)
+		opened = result{authenticationOutcome(err), err, false}
+		d.traceCheck(ctx, "authentication", began, opened.outcome, err)
 	}
-	done = true
-	if err == nil && d.opened.Key == "" {
-		err = errNoEvent // nothing runs unclaimed
+	returned = true
+	if opened.outcome == proceed && d.opened.Key == "" {
+		opened = result{outcome: OutcomeMalformed, err: errNoEvent}
 	}
-	if err == nil || errors.Is(err, ErrUnconfirmed) && !asked {
+	switch opened.outcome {
+	case proceed, OutcomeUnconfirmed:
 		d.message.Store(&d.opened)
 	}
+	if opened.outcome == proceed && d.opened.Test && !d.handOnTests {
+		opened.outcome = OutcomeTest
+	}
+	return opened
+}
+
+// openOutcome classifies an error of [Gateway].Open.
+func openOutcome(err error) Outcome {
 	switch {
-	case err == nil && d.opened.Test && !d.handOnTests:
-		return OutcomeTest, nil
 	case err == nil:
-		return proceed, nil
-	case errors.Is(err, ErrUnconfirmed) && asked:
-		return OutcomeContradicted, err
+		return proceed
 	case errors.Is(err, ErrUnconfirmed):
-		return OutcomeUnconfirmed, err
+		return OutcomeUnconfirmed
 	case errors.Is(err, ErrSignature):
-		return OutcomeForged, err
-	case errors.Is(err, ErrRateLimited) && asked:
-		return OutcomeRateLimited, err
-	case !asked, errors.Is(err, ErrMalformed) && !errors.Is(err, ErrStatusUnavailable): // it may be the API's answer
-		return OutcomeMalformed, err
+		return OutcomeForged
 	default:
-		return OutcomeStatusUnavailable, err
+		return OutcomeMalformed
 	}
 }
 
-// check makes sure that what the message says may be acted upon. What turns out
-// to be another event is claimed, too.
-func (d *delivery) check(ctx context.Context) (Outcome, error) {
+// authenticationOutcome classifies an error of [Authenticator].Authenticate.
+func authenticationOutcome(err error) Outcome {
+	switch {
+	case err == nil:
+		return proceed
+	case errors.Is(err, ErrUnconfirmed):
+		return OutcomeContradicted
+	case errors.Is(err, ErrSignature):
+		return OutcomeForged
+	case errors.Is(err, ErrRateLimited):
+		return OutcomeRateLimited
+	case errors.Is(err, ErrMalformed) && !errors.Is(err, ErrStatusUnavailable): // it may be the API's answer
+		return OutcomeMalformed
+	default:
+		return OutcomeStatusUnavailable
+	}
+}
+
+// namedCheck is a step between claim and handler, by the name that a [Trace] shows.
+type namedCheck struct {
+	name string
+	run  check
+}
+
+// check makes sure that what the message says may be acted upon. Where it turns out
+// to be another event, the claim moves to that one.
+func (d *delivery) check(ctx context.Context) result {
 	for _, check := range d.checks {
-		before := d.message.Load()
-		msg, outcome, err := check(ctx, *before)
+		before, began := d.message.Load(), d.now()
+		msg, outcome, err := check.run(ctx, *before)
+		d.traceCheck(ctx, check.name, began, outcome, err)
 		if outcome != proceed {
-			return outcome, err
+			return result{outcome: outcome, err: err}
 		}
 		d.message.Store(&msg)
-		if msg.Key != before.Key { // its own notification is on its way
-			if outcome, err := d.acquire(ctx); outcome != proceed {
-				return outcome, err
-			}
+		if raw, ok := msg.Value.(interface{ Raw() []byte }); ok && msg.Value != before.Value {
+			d.body = raw.Raw() // the handler's body says what its value says
+		}
+		if moved := d.claim.moveTo(ctx, d.newClaim(msg), d.deadline); moved.outcome != proceed {
+			return moved
 		}
 	}
-	return proceed, nil
+	return result{}
 }
 
 // admit decides whether a claimed event may go to the handler now.
-func (d *delivery) admit(ctx context.Context) (Outcome, error) {
+func (d *delivery) admit(ctx context.Context) result {
 	if d.limiter != nil {
 		if err := d.limiter.Wait(ctx); err != nil {
-			return OutcomeRateLimited, err
+			return result{outcome: OutcomeRateLimited, err: err}
 		}
 	}
-	if d.w.over() {
-		return OutcomeLateFailed, ErrBudgetExceeded // the retry finds more time than is left
+	if d.w.isDecided() {
+		return result{outcome: OutcomeLateFailed, err: ErrBudgetExceeded} // the retry finds more time than is left
 	}
-	return proceed, nil
+	return result{}
 }
 
 // run calls the handler and says what its answer means.
-func (d *delivery) run(handle handler) (Outcome, error) {
-	ctx := context.WithValue(d.ctx, deliveryKey, d)
-	ctx, cancel := context.WithDeadlineCause(ctx, d.deadline.Add(d.grace), ErrGraceExceeded)
+func (d *delivery) run(handle handler) (res result) {
+	ctx, cancel := context.WithDeadlineCause(context.WithValue(d.ctx, deliveryKey, d), d.deadline.Add(d.grace), ErrGraceExceeded)
 	defer cancel()
+	d.running.Add(1)
+	defer d.running.Add(-1)
+	ctx, done := d.traceHandler(ctx)
+	defer func() { done(res) }()
+
+	answers, err := handle(&d.w, d.handlerRequest(ctx))
+	if inner := d.nested.Load(); inner != nil && err == nil {
+		answers, err = false, *inner
+	}
+
+	status := d.w.handlerStatus()
+	switch {
+	case isPermanent(err):
+		return result{outcome: OutcomeHandledPermanent, err: err}
+	case err != nil:
+		return result{outcome: OutcomeHandlerFailed, err: err}
+	case answers && status == 0 && ctx.Err() != nil:
+		return result{outcome: OutcomeHandlerFailed, err: context.Cause(ctx)} // it gave up
+	case status == 0, status/100 == 2:
+		return result{outcome: OutcomeHandled, own: answers && d.isAccepted()}
+	}
+	err = fmt.Errorf("handler answered %d", status)
+	if status/100 == 3 && status != http.StatusNotModified {
+		return result{outcome: OutcomeHandlerRedirected, err: err, own: d.passThrough}
+	}
+	return result{outcome: OutcomeHandlerFailed, err: err, own: d.passThrough || status < 500}
+}
+
+// bodyReader is a body that has been read, once more.
+type bodyReader struct{ bytes.Reader }
+
+func (*bodyReader) Close() error { return nil }
+
+// handlerRequest is the request as the handler gets it, with the body to read.
+func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
 	d.again.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
-
-	answers, err := handle(&d.w, r)
-
-	status := d.w.written()
-	_, permanent := errors.AsType[*permanentError](err)
-	switch {
-	case permanent:
-		return OutcomeHandledPermanent, err
-	case err != nil:
-		return OutcomeHandlerFailed, err
-	case answers && status == 0 && ctx.Err() != nil:
-		return OutcomeHandlerFailed, context.Cause(ctx) // it gave up
-	case status == 0, status/100 == 2:
-		d.own = answers && d.accepted()
-		return OutcomeHandled, nil
-	}
-	err = fmt.Errorf("handler answered %d", status)
-	redirected := status == http.StatusMovedPermanently || status == http.StatusFound || status == http.StatusSeeOther
-	d.own = d.passThrough || status < 500 && !redirected
-	if redirected {
-		return OutcomeHandlerRedirected, err
-	}
-	return OutcomeHandlerFailed, err
+	return r
 }
 
-// accepted reports whether the handler's own success is one to the sender. The
+// isAccepted reports whether the handler's own success is one to the sender. The
 // handler has succeeded even where the gateway panics.
-func (d *delivery) accepted() bool {
-	defer d.survive("Accepts")
-	return d.accepts == nil || d.w.judge(d.accepts)
+func (d *delivery) isAccepted() bool {
+	defer d.observation.recoverFrom(d.ctx, "the gateway's Accepts")
+	return d.accepts == nil || d.w.isAccepted(d.accepts)
 }
 
-// abandon settles what a panic or runtime.Goexit leaves behind unless all was done,
-// and lets it go on up the stack. A late one has nobody above that waits for it, and
-// some recovery middleware says nothing: the stack goes to the log in any case.
-func (d *delivery) abandon(who string, done *bool) {
-	if *done {
+// settle ends the claim, before the answer: the next delivery may be on its heels.
+func (d *delivery) settle(res result) result {
+	uncommitted, err := d.claim.settle(d.ctx, res.outcome)
+	res.err = errors.Join(res.err, err)
+	if uncommitted { // the handler's effects do not exist, whatever it returned
+		res.outcome, res.own = OutcomeHandlerFailed, false
+	}
+	return res
+}
+
+// refuse answers what is not to be handled.
+func (d *delivery) refuse(res result) {
+	a := d.answers[res.outcome]
+	switch res.outcome {
+	case OutcomeBodyTooLarge, OutcomeBodyIncomplete, OutcomeMethodNotAllowed:
+		a.last = d.r.ProtoMajor == 1 && d.r.ContentLength != 0 // what is left of the body is not worth reading
+	}
+	if d.w.answer(a) {
+		d.tell(res.outcome, a.status, res.err)
+	}
+}
+
+// conclude answers what was claimed, unless the budget has, and tells of it.
+func (d *delivery) conclude(res result) {
+	status, inTime := d.answers[res.outcome].status, false
+	if res.own {
+		inTime = d.w.commit()
+		status = d.w.handlerStatus()
+	} else {
+		inTime = d.w.answer(d.answers[res.outcome])
+	}
+	switch {
+	case inTime:
+		d.tell(res.outcome, status, res.err)
+	case res.outcome == OutcomeHandled || res.outcome == OutcomeHandledPermanent:
+		d.tellLate(OutcomeLateHandled, res.err)
+	case res.err != nil: // else there is nothing more to tell than the budget's event did
+		d.tellLate(OutcomeLateFailed, res.err)
+	}
+}
+
+// afterPanic settles what a panic or runtime.Goexit leaves behind unless the step has
+// returned, and lets it go on up the stack. A late one has nobody above that waits for
+// it, and some recovery middleware says nothing: the stack goes to the log in any case.
+func (d *delivery) afterPanic(who string, returned *bool) {
+	if *returned {
 		return
 	}
 	v := recover()
@@ -243,84 +378,55 @@ func (d *delivery) abandon(who string, done *bool) {
 	if v == nil {
 		err = fmt.Errorf("%s called runtime.Goexit", who)
 	}
-	err = errors.Join(err, d.settle(OutcomeHandlerPanicked))
-	if d.w.over() {
-		d.tellLate(OutcomeLateFailed, err, debug.Stack()...)
+	stack := debug.Stack()
+	err = errors.Join(err, d.settle(result{outcome: OutcomeHandlerPanicked}).err)
+	if d.w.isDecided() {
+		d.tellLate(OutcomeLateFailed, err, stack...)
 	} else {
-		d.tell(OutcomeHandlerPanicked, 0, err, debug.Stack()...)
+		d.tell(OutcomeHandlerPanicked, 0, err, stack...)
 	}
 	if v != nil {
 		panic(v)
 	}
 }
 
-// conclude answers, unless the budget has, and tells of it.
-func (d *delivery) conclude(outcome Outcome, err error) {
-	d.outcome, d.err = outcome, err
-	a := d.answers[outcome]
-	switch outcome {
-	case OutcomeBodyTooLarge, OutcomeBodyIncomplete, OutcomeMethodNotAllowed:
-		a.last = d.r.ProtoMajor == 1 && d.r.ContentLength != 0 // what is left of the body is not worth reading
-	}
-	inTime := false
-	if d.own {
-		inTime = d.w.commit()
-		a.status = d.w.written()
-	} else {
-		inTime = d.w.answer(a)
-	}
-	switch {
-	case inTime:
-		d.tell(outcome, a.status, err)
-	case outcome == OutcomeHandled || outcome == OutcomeHandledPermanent:
-		d.tellLate(OutcomeLateHandled, err)
-	case d.claiming && err != nil: // else there is nothing more to tell than the budget's event did
-		d.tellLate(OutcomeLateFailed, err)
-	}
-}
-
-// expire answers at the budget, while the request's goroutine is busy.
-func (d *delivery) expire() {
-	defer d.survive("the response budget")
-	d.ordered.Lock()
-	defer d.ordered.Unlock()
-	outcome := OutcomeBudgetExceeded
+// answerAtBudget answers while the request's goroutine is busy.
+func (d *delivery) answerAtBudget() {
+	defer d.observation.recoverFrom(d.ctx, "the response budget")
+	d.events.Lock()
+	defer d.events.Unlock()
+	outcome, isRead := OutcomeBudgetExceeded, d.read.Load()
 	var reading io.Closer
-	if !d.read.Load() {
-		outcome, reading = OutcomeBodyIncomplete, d.r.Body
+	if isRead {
+		d.claim.keepRenewing(d.ctx, d.renewAfterBudget) // first of all, for to answer may block
 	} else {
-		// First of all: to answer may block, and so may an observer.
-		d.renewal.Store(time.AfterFunc((d.grace+leaseMargin)/2, d.renew))
+		outcome = OutcomeBodyIncomplete
+		if !d.mustLeaveReading() {
+			reading = d.r.Body
+		}
 	}
 	a := d.answers[outcome]
 	// A proxy must not queue another request behind the handler, or the body.
-	a.last = d.r.ProtoMajor == 1 && (reading != nil || !d.detached)
-	if d.w.answerNow(a, reading) {
-		d.tell(outcome, a.status, ErrBudgetExceeded)
+	a.last = d.r.ProtoMajor == 1 && !(isRead && d.detached)
+	inTime, unsent := d.w.answerAtBudget(a, reading)
+	if !inTime {
+		return
 	}
-}
-
-// survive keeps a panic of a response writer or a store from ending the process:
-// on a timer's goroutine there is no server that recovers it.
-func (d *delivery) survive(where string) {
-	if v := recover(); v != nil {
-		d.logger.ErrorContext(d.values, "midhook: panic at "+where, "panic", v, "stack", string(debug.Stack()))
+	if errors.Is(unsent, errUnreachable) {
+		d.observation.warnUnreachable(d.ctx, unsent)
 	}
+	d.tell(outcome, a.status, errors.Join(ErrBudgetExceeded, unsent))
 }
 
 // tell reports one event.
 func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
-	e := Event{Outcome: outcome, Gateway: d.name, StatusCode: status, Duration: time.Since(d.arrived), Err: err}
-	if msg := d.message.Load(); msg != nil {
-		e.Value, e.KeyLabel = msg.Value, msg.KeyLabel
-		e.Notification, _ = msg.Value.(*Notification)
-	}
-	d.observation.report(d.values, e, d.r.RemoteAddr, stack)
+	e := newEvent(outcome, d.name, status, d.message.Load(), time.Since(d.arrived), err)
+	d.observation.report(d.ctx, e, d.r, stack)
 }
 
 // tellLate reports what happened after the budget, after the budget's own event.
 func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
-	d.ordered.Lock()
-	defer d.ordered.Unlock()
+	d.events.Lock()
+	defer d.events.Unlock()
 	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
 }

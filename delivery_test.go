@@ -1,8 +1,10 @@
 package midhook_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -238,6 +241,10 @@ func TestBodyConsumedOutside(t *testing.T) {
 	}))
 	assert.Equal(t, 408, post(t, client, url, notify("gopay")).StatusCode)
 	assert.ErrorContains(t, rec.last().Err, "outer middleware")
+	chunked, err := http.NewRequest(http.MethodPost, url, io.MultiReader(bytes.NewReader(notify("gopay")))) // of unknown length
+	require.NoError(t, err)
+	assert.Equal(t, 408, do(t, client, chunked).StatusCode)
+	assert.ErrorContains(t, rec.last().Err, "outer middleware")
 }
 
 // A refused method does not wait for a body that never comes.
@@ -256,4 +263,157 @@ func TestStalledBodyOfAnotherMethod(t *testing.T) {
 		assert.Equal(t, 405, res.StatusCode)
 		assert.Less(t, time.Since(start), 5*time.Second)
 	})
+}
+
+// wrapped is the status recorder that is in front of many handlers: it has neither
+// Unwrap nor Flush.
+type wrapped struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *wrapped) WriteHeader(status int) { w.status = status; w.ResponseWriter.WriteHeader(status) }
+
+func withoutUnwrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&wrapped{ResponseWriter: w}, r) })
+}
+
+// Rule: where an outer wrapper keeps the answer back, the log says once what is
+// missing and what to do, and the event says that the answer has not left.
+func TestOuterWrapperWithoutUnwrap(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(protocol, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hook, rec := newHook(t)
+				_, client := bubble(t, protocol, withoutUnwrap(hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(20 * time.Second) }})))
+				for _, order := range []string{"first", "second"} {
+					start := time.Now()
+					res := post(t, client, bubbleURL, notify("gopay", midhooktest.Order(order)))
+					assert.Equal(t, 503, res.StatusCode)
+					assert.Equal(t, 20*time.Second, time.Since(start))
+				}
+				assert.Equal(t, 1, strings.Count(rec.logged(), "add Unwrap() http.ResponseWriter"))
+				assert.Contains(t, rec.logged(), "flush")
+				for _, e := range rec.events {
+					if e.Outcome == midhook.OutcomeBudgetExceeded {
+						assert.ErrorIs(t, e.Err, midhook.ErrBudgetExceeded)
+						assert.ErrorContains(t, e.Err, "Unwrap")
+						assert.ErrorContains(t, e.Err, "*midhook_test.wrapped")
+					}
+				}
+			})
+		})
+	}
+}
+
+// Rule: a body that does not arrive ends its request at the budget, also where no
+// deadline reaches the server.
+func TestStalledBodyBehindAWrapper(t *testing.T) {
+	hook, rec := newHook(t, midhook.WithBudget(100*time.Millisecond))
+	next := &counter{}
+	returned := make(chan struct{}, 1)
+	inner := withoutUnwrap(hook.Handler(next))
+	url, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(w, r)
+		returned <- struct{}{}
+	}))
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+	require.NoError(t, err)
+	<-returned
+	line, err := bufio.NewReader(c).ReadString('\n')
+	require.NoError(t, err)
+	assert.Contains(t, line, "408")
+	assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+	assert.Zero(t, next.runs.Load())
+}
+
+// Rule: a peer that does not read the answer holds neither the handler nor its claim.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t, midhook.WithGrace(10*time.Second))
+		ended := make(chan error, 1)
+		start := time.Now()
+		var took time.Duration
+		h := hook.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			w.Header().Set("X-Late", "yes")
+			_, err := w.Write([]byte("done"))
+			took = time.Since(start)
+			ended <- err
+		}))
+		server, _ := bubble(t, "HTTP/1.1", h)
+		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+		go server.Serve(l) //nolint:errcheck // it ends with the test
+		c, err := l.dial(t.Context(), "", "")
+		require.NoError(t, err)
+		body := notify("gopay")
+		_, err = fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		require.NoError(t, err)
+		assert.ErrorIs(t, <-ended, http.ErrHandlerTimeout)
+		assert.Equal(t, 15*time.Second, took, "the end of the grace")
+		synctest.Wait()
+		assert.ErrorContains(t, rec.events[0].Err, "has not left")
+		assert.Equal(t, midhook.OutcomeLateHandled, rec.last().Outcome, "it wrote, and was not told to fail")
+		c.Close()
+		l.Close()
+	})
+}
+
+// Rule: at the budget nothing reads any more, whether or not the peer reads.
+func TestStrangersWithAZeroWindow(t *testing.T) {
+	hook, rec := newHook(t, midhook.WithBudget(100*time.Millisecond))
+	var running sync.WaitGroup
+	inner := hook.Handler(&counter{})
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	const strangers = 20
+	running.Add(strangers)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer running.Done()
+		inner.ServeHTTP(w, r)
+	}))
+	server.Config.Protocols = &protocols
+	server.Start()
+	defer server.Close()
+	c, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+	require.NoError(t, err)
+	defer c.Close()
+	go io.Copy(io.Discard, c) //nolint:errcheck // it ends with the connection
+	frame := func(kind, flags byte, stream uint32, payload []byte) []byte {
+		b := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+		return append(binary.BigEndian.AppendUint32(b, stream), payload...)
+	}
+	const settings, headers, endHeaders = 4, 1, 4
+	out := append([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(settings, 0, 0, []byte{0, 4, 0, 0, 0, 0})...) // SETTINGS_INITIAL_WINDOW_SIZE 0
+	request := []byte{0x83, 0x86, 0x84, 0x01, 0x01, 'x', 0x0f, 0x0d, 0x04, '1', '0', '0', '0'}                    // POST http / x, Content-Length 1000
+	for i := range uint32(strangers) {
+		out = append(out, frame(headers, endHeaders, 2*i+1, request)...)
+	}
+	_, err = c.Write(out)
+	require.NoError(t, err)
+	running.Wait()
+	assert.Len(t, rec.outcomes(), strangers)
+}
+
+// Rule: memory grows with what arrived, and not with what a stranger promises.
+func TestPromisedBodyCostsNothing(t *testing.T) {
+	hook, _ := newHook(t)
+	h := hook.Handler(&counter{})
+	bytesOf := func(promised int64) uint64 {
+		var before, after runtime.MemStats
+		const n = 200
+		runtime.ReadMemStats(&before)
+		for range n {
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{"))
+			r.ContentLength = promised
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / n
+	}
+	bytesOf(1)
+	assert.Less(t, bytesOf(64<<10), bytesOf(1)+16<<10)
 }

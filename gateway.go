@@ -32,7 +32,9 @@ type Gateway interface {
 	// Answer is the response to an outcome, asked for once, by [NewFor]: a
 	// status that the sender takes as the end where nothing is left to do, and one
 	// after which it comes again where something is. [PlainAnswer] will often do.
-	// It must not redirect, and for [OutcomeHandled] be a 2xx.
+	// It must not redirect, must be a 2xx for [OutcomeHandled], and must not be one for
+	// what is not handled. A status of 0 means PlainAnswer's: later versions may have
+	// outcomes that a gateway of someone's own does not know.
 	Answer(Outcome) (status int, contentType, body string)
 }
 
@@ -42,6 +44,11 @@ type Message struct {
 	// payments. It is logged if it is an [log/slog.LogValuer], which must leave
 	// out what nobody may see, and otherwise is not. An observer may print it: if it
 	// holds a customer's data, give its type a Format and a MarshalJSON, too.
+	//
+	// If it has a method Attention() string, the log line says what that returns, at
+	// level WARN or higher: something that the merchant should look at, "" for nothing.
+	// If it has a method Raw() []byte, that is the handler's r.Body where a check has
+	// replaced what was received by it.
 	Value any
 
 	Key        string // what is to be handled once, see [Claim]; required, and another for every other gateway
@@ -116,6 +123,8 @@ func checkAnswer(o Outcome, status int) error {
 		return fmt.Errorf("its answer to %s is %d: 200 to 599 and no redirect is required", o, status)
 	case o == OutcomeHandled && status/100 != 2:
 		return fmt.Errorf("its answer to %s is %d: a 2xx is required", o, status)
+	case status/100 == 2 && !o.isFinal() && o != OutcomeTest && o != OutcomeLateHandled:
+		return fmt.Errorf("its answer to %s is %d: a 2xx would lose what is not handled yet", o, status)
 	}
 	return nil
 }

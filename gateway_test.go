@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,7 +148,7 @@ func TestNewForRefusesAllAtOnce(t *testing.T) {
 // Rule: an answer that would lose events is found when the server starts.
 func TestNewForRefusesAnswers(t *testing.T) {
 	for status, want := range map[int]string{
-		0: "handled is 0", 199: "handled is 199", 302: "handled is 302: 200 to 599 and no redirect", 404: "handled is 404: a 2xx is required", 600: "handled is 600",
+		199: "handled is 199", 302: "handled is 302: 200 to 599 and no redirect", 404: "handled is 404: a 2xx is required", 600: "handled is 600",
 	} {
 		_, err := midhook.NewFor(courier{answer: func(midhook.Outcome) (int, string, string) { return status, "", "" }})
 		assert.ErrorContains(t, err, want)
@@ -559,4 +560,49 @@ func TestRetrierStumbles(t *testing.T) {
 		assert.Equal(t, "already handled\n", hand(h, `{"ID":"7"}`).Body.String())
 		assert.NoError(t, rec.last().Err)
 	})
+}
+
+// Rule: an outcome that a gateway of someone's own does not know is answered with
+// PlainAnswer, and nothing that is not handled may be answered with a success.
+func TestAnswersOfAnotherVersion(t *testing.T) {
+	_, err := midhook.NewFor(courier{answer: func(o midhook.Outcome) (int, string, string) {
+		if o == midhook.OutcomeHandled {
+			return 200, "text/plain", "ok"
+		}
+		return 0, "", ""
+	}})
+	require.NoError(t, err)
+	for o := midhook.OutcomeHandled; o.String() != fmt.Sprintf("Outcome(%d)", int(o)); o++ {
+		status, _, _ := midhook.PlainAnswer(o)
+		_, err := midhook.NewFor(courier{answer: func(asked midhook.Outcome) (int, string, string) {
+			if asked == o {
+				return 204, "", ""
+			}
+			return midhook.PlainAnswer(asked)
+		}})
+		if status == 200 || o == midhook.OutcomeLateHandled {
+			assert.NoError(t, err, o)
+		} else {
+			assert.ErrorContains(t, err, "would lose what is not handled yet", o)
+		}
+	}
+}
+
+// Rule: a Middleware that was not made by a constructor is found when the server starts.
+func TestNilMiddlewarePanicsAtStartUp(t *testing.T) {
+	for _, m := range []*midhook.Middleware{nil, {}} {
+		for name, use := range map[string]func(){
+			"Handler":     func() { m.Handler(&counter{}) },
+			"HandlerFunc": func() { m.HandlerFunc(func(context.Context, *midhook.Notification) error { return nil }) },
+			"Attached":    func() { m.Attached() },
+		} {
+			assert.PanicsWithValue(t, "midhook: nil Middleware: check the error of New", use, name)
+		}
+	}
+}
+
+// Rule: what is returned as an http.Handler has ServeHTTP and nothing else.
+func TestHandlerHasOneMethod(t *testing.T) {
+	hook, _ := newHook(t)
+	assert.Equal(t, 1, reflect.TypeOf(hook.Handler(&counter{})).NumMethod())
 }

@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
-	"time"
+	"slices"
 )
 
 // OutcomeError is what [Middleware.Reconcile] and [Middleware.HandleMessage]
@@ -53,28 +54,19 @@ func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte
 	}
 	r.Header.Set("Content-Type", "application/json")
 
-	now := time.Now()
-	d := &delivery{
-		Middleware: m,
-		w:          bufferedWriter{inner: nowhere{}},
-		r:          r,
-		body:       body,
-		values:     context.WithoutCancel(ctx),
-		ctx:        ctx,
-		arrived:    now,
-		deadline:   now.Add(m.budget),
-	}
+	d := m.must().newDelivery(nowhere{}, r, ctx)
+	d.body = body
 	d.message.Store(&msg)
-	d.renewal.Store(time.AfterFunc(m.lease/2, d.renew))
+	d.claim.keepRenewing(ctx, d.lease/2)
 	handle := answering(next)
-	if made, ok := next.(*receiver); ok { // it would meet the claim of this very call
+	if made, ok := next.(*receiver); ok {
 		handle = made.handle
 	}
-	d.process(handle)
-	if d.outcome.final() {
+	res := d.process(handle)
+	if res.outcome.isFinal() {
 		return nil
 	}
-	return &OutcomeError{d.outcome, d.err}
+	return &OutcomeError{res.outcome, res.err}
 }
 
 // nowhere is the client of a delivery that has none.
@@ -100,7 +92,7 @@ func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.H
 	if fn == nil {
 		panic("midhook: nil handler")
 	}
-	return &receiver{m, func(_ http.ResponseWriter, r *http.Request) (bool, error) {
+	return &receiver{m.must(), func(_ http.ResponseWriter, r *http.Request) (bool, error) {
 		v, ok := Value[T](r.Context())
 		if !ok {
 			other, _ := Value[any](r.Context())
@@ -110,9 +102,58 @@ func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.H
 	}}
 }
 
+// handleNested runs a handler of this Middleware within the delivery of another one of
+// it: one that is wrapped in other middleware and handed to [Middleware.Reconcile], or
+// Handler(Handler(h)). The delivery learns how it ended.
+func (d *delivery) handleNested(w http.ResponseWriter, r *http.Request, handle handler) {
+	answers, err := handle(w, r)
+	if answers && err == nil {
+		return
+	}
+	d.nested.Store(&err)
+	outcome := OutcomeHandled
+	if err != nil && !isPermanent(err) {
+		outcome = OutcomeHandlerFailed
+	}
+	a := d.answers[outcome]
+	maps.Copy(w.Header(), a.header)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+// deliveryOf is the delivery of this Middleware within which ctx runs, nil if none.
+func (p *pipeline) deliveryOf(ctx context.Context) *delivery {
+	d, ok := ctx.Value(deliveryKey).(*delivery)
+	if !ok || d.origin != p.origin {
+		return nil
+	}
+	if _, held := d.claim.current(); !held {
+		return nil
+	}
+	return d
+}
+
+// isPermanent reports whether no retry can mend an error: if it has several parts,
+// every one of them must be permanent.
+func isPermanent(err error) bool {
+	switch e := err.(type) {
+	case nil:
+		return false
+	case *permanentError:
+		return true
+	case interface{ Unwrap() []error }:
+		parts := slices.DeleteFunc(slices.Clone(e.Unwrap()), func(part error) bool { return part == nil })
+		return len(parts) > 0 && !slices.ContainsFunc(parts, func(part error) bool { return !isPermanent(part) })
+	case interface{ Unwrap() error }:
+		return isPermanent(e.Unwrap())
+	}
+	return false
+}
+
 // Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
 // The notification is answered 200 and counts as handled; err is reported.
-// Permanent(nil) is nil.
+// Permanent(nil) is nil. An error that joins several ([errors.Join]) is permanent only
+// if each of them is: what may still be mended is retried.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

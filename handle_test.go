@@ -153,3 +153,68 @@ func TestHandlerFuncPastTheGrace(t *testing.T) {
 		assert.Equal(t, "already handled\n", hand(h, body).Body.String())
 	})
 }
+
+// Rule: a handler that meets a delivery of its own Middleware runs directly, however
+// it is wrapped, and the delivery learns how it ended.
+func TestNestedHandlers(t *testing.T) {
+	transient, permanent := errors.New("database away"), midhook.Permanent(errors.New("no such order"))
+	for name, tt := range map[string]struct {
+		returned error
+		code     int
+		outcome  midhook.Outcome
+	}{
+		"nil":       {nil, 200, midhook.OutcomeHandled},
+		"transient": {transient, 503, midhook.OutcomeHandlerFailed},
+		"Permanent": {permanent, 200, midhook.OutcomeHandledPermanent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hook, rec := newHook(t)
+			runs := 0
+			h := hook.HandlerFunc(func(context.Context, *midhook.Notification) error { runs++; return tt.returned })
+			outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) })
+
+			w := httptest.NewRecorder()
+			hook.Attached().Handler(outer).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			assert.Equal(t, tt.code, w.Code)
+			assert.Equal(t, tt.outcome, rec.last().Outcome)
+			assert.ErrorIs(t, rec.last().Err, tt.returned)
+			assert.Equal(t, 1, runs)
+
+			n := midhooktest.Sample("gopay", midhooktest.Order("reconciled"))
+			err := hook.HandleMessage(t.Context(), n.Message(""), midhooktest.Body(n, testKey), outer)
+			if tt.outcome == midhook.OutcomeHandlerFailed {
+				assert.ErrorIs(t, err, transient)
+			} else {
+				assert.NoError(t, err)
+			}
+			assert.Equal(t, 2, runs)
+		})
+	}
+	t.Run("of another Middleware", func(t *testing.T) {
+		hook, _ := newHook(t)
+		other, _ := newHook(t)
+		next := &counter{}
+		w := httptest.NewRecorder()
+		hook.Handler(other.Handler(next)).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, 200, w.Code)
+		assert.Equal(t, int64(1), next.runs.Load())
+	})
+}
+
+// Rule: an error that joins several is permanent only if each of them is.
+func TestPermanentParts(t *testing.T) {
+	p, q, transient := midhook.Permanent(errors.New("p")), midhook.Permanent(errors.New("q")), errors.New("t")
+	for _, tt := range []struct {
+		err  error
+		code int
+	}{
+		{p, 200}, {fmt.Errorf("order: %w", p), 200}, {errors.Join(p, q), 200}, {errors.Join(nil, p), 200},
+		{errors.Join(p, transient), 503}, {fmt.Errorf("%w, and %w", p, transient), 503}, {errors.Join(p, errors.Join(q, transient)), 503}, {transient, 503},
+	} {
+		hook, _ := newHook(t)
+		w := httptest.NewRecorder()
+		hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return tt.err }).
+			ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, tt.code, w.Code, "%v", tt.err)
+	}
+}

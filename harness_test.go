@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -142,6 +143,11 @@ func bubble(t testing.TB, protocol string, h http.Handler) (*http.Server, *http.
 	go server.Serve(l) //nolint:errcheck // ErrServerClosed
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
+		// The bubble must not end while net/http still lingers on a connection:
+		// Shutdown waits for that, Close alone does not.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = server.Shutdown(ctx)
 		server.Close()
 	})
 	return server, &http.Client{Transport: transport}

@@ -5,9 +5,11 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
@@ -19,13 +21,17 @@ var parseKeyShape = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // These were computed by hand from the definition, not by this package.
 func TestIdempotencyKeyIsStable(t *testing.T) {
 	for want, n := range map[string]*midhook.Notification{
-		"2632a852e37208c19b37cc00d418a35be4f6356a5cc33b404eadca838748b8c7": {
+		"73806f43059ed324f8d7a0f27da4b0a7ebfbb54be218a89a730dbf202c6d1edf": {
 			OrderID: "Order-5100", TransactionID: "513f1f01-c9da-474c-9fc9-d5c64364b709",
-			TransactionStatus: midhook.StatusSettlement, FraudStatus: midhook.FraudAccept, GrossAmount: "154600.00",
+			TransactionStatus: midhook.StatusSettlement, FraudStatus: midhook.FraudAccept, GrossAmount: "154600.00", StatusCode: "200",
 		},
-		"77cc4d96dc8c44cc2ff1bf9a5f929a5e42b3a3855db894c83be1671679363de8": {
+		"d7a427e242280b3c9387d2f8dadbfc3aaf6a6900cd39a9811ab5545ce9ab4800": {
+			OrderID: "Order-5100", TransactionID: "513f1f01-c9da-474c-9fc9-d5c64364b709",
+			TransactionStatus: midhook.StatusExpire, FraudStatus: midhook.FraudAccept, GrossAmount: "154600.00", StatusCode: "201",
+		},
+		"36de2472bce6a0b599c71aee79dd03f3040a87aede052150196990c333970162": {
 			OrderID: "example-1424936368", TransactionID: "249fc620-6017-4540-af7c-5a1c25788f46",
-			TransactionStatus: midhook.StatusPartialRefund, FraudStatus: midhook.FraudAccept, GrossAmount: "30000.00", RefundAmount: "12000.00",
+			TransactionStatus: midhook.StatusPartialRefund, FraudStatus: midhook.FraudAccept, GrossAmount: "30000.00", RefundAmount: "12000.00", StatusCode: "200",
 			Refunds: []midhook.Refund{
 				{RefundKey: "reference1", RefundAmount: "5000.00", BankConfirmedAt: "2015-02-27 02:30:20"},
 				{RefundKey: "reference2", RefundAmount: "7000.00", BankConfirmedAt: "2015-02-27 02:30:20"},
@@ -39,9 +45,139 @@ func TestIdempotencyKeyIsStable(t *testing.T) {
 	}
 }
 
+// Rule: the payment's key stays the same in every version, too.
+func TestPaymentKeyIsStable(t *testing.T) {
+	payment := midhook.Notification{OrderID: "Order-5100", TransactionID: "513f1f01-c9da-474c-9fc9-d5c64364b709"}
+	assert.Equal(t, "eb199f8c6c0ca854216378b7fda5bb75d9441435fe922c994009ff5bf626622f", payment.PaymentKey())
+	account := midhook.Notification{AccountID: "00000269-7836-49e5-bc65-e592afafec14"}
+	assert.Equal(t, "8b261a6db61a777ef33326e8c4f24f77afde2a0cfa243a06b5ba5cda90bd35d6", account.PaymentKey())
+}
+
+// Rule: the key of a payment is the same for every event of one transaction of one
+// order, whatever else is in it, and another for every other transaction or order.
+func TestPaymentKey(t *testing.T) {
+	sample := func(name string, tweaks ...midhooktest.Tweak) *midhook.Notification {
+		return midhooktest.Sample(name, append([]midhooktest.Tweak{midhooktest.Order("A-1"), midhooktest.Transaction("tx-1")}, tweaks...)...)
+	}
+	want := sample("credit-card").PaymentKey()
+	assert.Regexp(t, parseKeyShape, want)
+	events := map[string]bool{}
+	for _, name := range midhooktest.Samples() {
+		if midhooktest.Sample(name).Kind() == midhook.Payment {
+			n := sample(name)
+			assert.Equal(t, want, n.PaymentKey(), name)
+			assert.Equal(t, want, n.Message("").Subject, "the subject of its events")
+			events[n.IdempotencyKey()] = true
+		}
+	}
+	assert.Greater(t, len(events), 10, "of which each has a key of its own")
+	assert.NotEqual(t, want, sample("credit-card", midhooktest.Transaction("tx-2")).PaymentKey())
+	assert.NotEqual(t, want, sample("credit-card", midhooktest.Order("A-2")).PaymentKey())
+	assert.Equal(t, midhooktest.Sample("pay-account-enabled", midhooktest.Field("account_id", "a")).PaymentKey(),
+		midhooktest.Sample("pay-account-disabled", midhooktest.Field("account_id", "a")).PaymentKey())
+}
+
+// provenBy says which status_code Midtrans sends with a status.
+var provenBy = []struct {
+	status midhook.TransactionStatus
+	fraud  midhook.FraudStatus
+	codes  []string
+	stage  int
+}{
+	{"pending", "accept", []string{"201"}, 10},
+	{"authorize", "accept", []string{"200"}, 20},
+	{"authorize", "challenge", []string{"201"}, 20},
+	{"capture", "challenge", []string{"201"}, 25},
+	{"capture", "accept", []string{"200"}, 30},
+	{"capture", "", []string{"200"}, 30},
+	{"settlement", "accept", []string{"200"}, 40},
+	{"settlement", "", []string{"200"}, 40},
+	{"deny", "deny", []string{"202"}, 40},
+	{"cancel", "accept", []string{"202"}, 40},
+	{"expire", "accept", []string{"202", "407"}, 40},
+	{"failure", "accept", []string{"202"}, 40},
+	{"partial_refund", "accept", []string{"200"}, 40},
+	{"partial_chargeback", "accept", []string{"200"}, 40},
+	{"refund", "accept", []string{"200"}, 60},
+	{"chargeback", "accept", []string{"200"}, 60},
+	{"brand_new", "accept", nil, 0},
+	{"", "accept", nil, 0},
+}
+
+// Rule: a status counts only where the signed status_code bears it out. Otherwise
+// its stage is 0, and the event is another than the one that it is made to look
+// like, so that an edited body neither supersedes nor pre-empts a genuine event.
+func TestStatusCodeBearsStatusOut(t *testing.T) {
+	for _, p := range provenBy {
+		keys := map[string]string{}
+		proven := ""
+		for _, code := range []string{"200", "201", "202", "204", "400", "404", "407", "500"} {
+			for _, capitals := range []bool{false, true} {
+				n := &midhook.Notification{OrderID: "A-1", TransactionID: "tx-1", GrossAmount: "1.00", StatusCode: code, TransactionStatus: p.status, FraudStatus: p.fraud}
+				if capitals {
+					n.TransactionStatus = midhook.TransactionStatus(strings.ToUpper(string(p.status)))
+				}
+				about := fmt.Sprintf("%s/%s with %s", n.TransactionStatus, p.fraud, code)
+				key, stage := n.IdempotencyKey(), n.Message("").Stage
+				if slices.Contains(p.codes, code) {
+					assert.Equal(t, p.stage, stage, about)
+					proven = key
+				} else {
+					assert.Zero(t, stage, about)
+					assert.Contains(t, []string{"", code}, keys[key], "%s is an event of its own", about)
+				}
+				keys[key] = code
+			}
+		}
+		if proven != "" {
+			assert.Len(t, keys, 8-len(p.codes)+1, "%s: the codes that prove one event do not make two of it", p.status)
+		}
+	}
+	for _, name := range midhooktest.Samples() {
+		if n := midhooktest.Sample(name); n.Kind() == midhook.Payment {
+			assert.NotZero(t, n.Message("").Stage, "%s is what Midtrans sends", name)
+		}
+	}
+}
+
+// Rule: what was confirmed is as good as proven, whatever code the status API has
+// for it, and is the event that was notified.
+func TestConfirmedIsProven(t *testing.T) {
+	s := newStatusServer(t)
+	for status, code := range map[midhook.TransactionStatus]string{"cancel": "200", "expire": "407"} {
+		notified := midhooktest.Sample("gopay", midhooktest.Status("202", status))
+		s.Put(notified)
+		n, err := s.Client().Get(t.Context(), notified.OrderID)
+		require.NoError(t, err)
+		assert.Equal(t, code, n.StatusCode)
+		assert.Equal(t, 40, n.Message("").Stage)
+		assert.Equal(t, notified.IdempotencyKey(), n.IdempotencyKey())
+	}
+}
+
+// Rule: only the events that take money back are known by their refunds: in any
+// other someone wrote them, and a thousand such bodies are one event.
+func TestRefundFieldsMakeNoEventOfAPayment(t *testing.T) {
+	for _, p := range provenBy {
+		status := p.status
+		n := midhook.Notification{OrderID: "A-1", GrossAmount: "1.00", StatusCode: "200", TransactionStatus: status}
+		reverses := strings.Contains(string(status), "refund") || strings.Contains(string(status), "chargeback")
+		for name, edit := range map[string]func(*midhook.Notification){
+			"refund_key":               func(n *midhook.Notification) { n.RefundKey = "x" },
+			"refund_amount":            func(n *midhook.Notification) { n.RefundAmount = "1.00" },
+			"refund_chargeback_amount": func(n *midhook.Notification) { n.RefundChargebackAmount = "1.00" },
+			"refunds":                  func(n *midhook.Notification) { n.Refunds = []midhook.Refund{{RefundKey: "x"}} },
+		} {
+			edited := n
+			edit(&edited)
+			assert.Equal(t, reverses, n.IdempotencyKey() != edited.IdempotencyKey(), "%s of %q", name, status)
+		}
+	}
+}
+
 // Rule: the key is of the facts that make an event, each of them, and of nothing
-// else: retries, GET status with its other status_code, and other messages and
-// times name the same event. Every field of Notification is on one side.
+// else: retries, and other messages and times name the same event. Every field of
+// Notification is on one side. A status_code is where it does not bear the status out.
 func TestIdempotencyKeyIsOfTheEvent(t *testing.T) {
 	payment := midhook.Notification{OrderID: "A-1", TransactionID: "T-1", TransactionStatus: midhook.StatusPartialRefund, FraudStatus: midhook.FraudAccept,
 		StatusCode: "200", GrossAmount: "10.00", RefundAmount: "3.00", RefundKey: "key"}
@@ -51,7 +187,7 @@ func TestIdempotencyKeyIsOfTheEvent(t *testing.T) {
 		identity []string
 		skip     []string // would make it the other kind
 	}{
-		{payment, []string{"order_id", "transaction_id", "transaction_status", "fraud_status", "gross_amount", "refund_amount", "refund_key", "refunds"}, nil},
+		{payment, []string{"order_id", "transaction_id", "transaction_status", "fraud_status", "gross_amount", "refund_amount", "refund_chargeback_amount", "refund_key", "refunds", "status_code"}, nil},
 		{account, []string{"account_id", "account_status"}, []string{"order_id"}},
 	} {
 		base := c.of.IdempotencyKey()
@@ -159,8 +295,8 @@ func TestIdempotencyKeyIsUnambiguous(t *testing.T) {
 	seen := map[string]string{}
 	add := func(n midhook.Notification) {
 		t.Helper()
-		key, facts := n.IdempotencyKey(), fmt.Sprintf("%q %q %q %q %q %q %q %q %q", n.OrderID, n.TransactionID, n.TransactionStatus,
-			n.FraudStatus, n.GrossAmount, n.RefundAmount, n.RefundKey, n.AccountID, n.AccountStatus)
+		key, facts := n.IdempotencyKey(), fmt.Sprintf("%q %q %q %q %q %q %q %q %q %q %q", n.OrderID, n.TransactionID, n.TransactionStatus,
+			n.FraudStatus, n.GrossAmount, n.StatusCode, n.RefundAmount, n.RefundChargebackAmount, n.RefundKey, n.AccountID, n.AccountStatus)
 		if other, exists := seen[key]; exists && other != facts {
 			t.Errorf("%s and %s have the same key", facts, other)
 		}
@@ -172,18 +308,22 @@ func TestIdempotencyKeyIsUnambiguous(t *testing.T) {
 		add(midhook.Notification{OrderID: "o", TransactionID: x, TransactionStatus: midhook.TransactionStatus(y)})
 		add(midhook.Notification{OrderID: "o", TransactionStatus: midhook.TransactionStatus(x), FraudStatus: midhook.FraudStatus(y)})
 		add(midhook.Notification{OrderID: "o", FraudStatus: midhook.FraudStatus(x), GrossAmount: y})
-		add(midhook.Notification{OrderID: "o", GrossAmount: x, RefundAmount: y})
-		add(midhook.Notification{OrderID: "o", RefundAmount: x, RefundKey: y})
+		add(midhook.Notification{OrderID: "o", GrossAmount: x, StatusCode: y})
+		for _, code := range []string{"200", x} {
+			add(midhook.Notification{OrderID: "o", TransactionStatus: "refund", GrossAmount: x, StatusCode: code, RefundAmount: y})
+			add(midhook.Notification{OrderID: "o", TransactionStatus: "refund", RefundAmount: x, StatusCode: code, RefundChargebackAmount: y})
+			add(midhook.Notification{OrderID: "o", TransactionStatus: "refund", RefundChargebackAmount: x, StatusCode: code, RefundKey: y})
+		}
 		add(midhook.Notification{AccountID: "o" + x, AccountStatus: y})
 		// A separator within the text is no separator.
 		add(midhook.Notification{OrderID: "o" + x + "\x00" + y})
 		add(midhook.Notification{OrderID: "o" + x + "|" + y})
 	}
 	refunds := func(list ...midhook.Refund) string {
-		return (&midhook.Notification{OrderID: "o", Refunds: list}).IdempotencyKey()
+		return (&midhook.Notification{OrderID: "o", TransactionStatus: "refund", Refunds: list}).IdempotencyKey()
 	}
 	assert.NotEqual(t, refunds(midhook.Refund{RefundKey: "ab", RefundAmount: "c"}), refunds(midhook.Refund{RefundKey: "a", RefundAmount: "bc"}))
-	assert.NotEqual(t, refunds(midhook.Refund{RefundKey: "x"}), (&midhook.Notification{OrderID: "o", RefundKey: "x"}).IdempotencyKey())
+	assert.NotEqual(t, refunds(midhook.Refund{RefundKey: "x"}), (&midhook.Notification{OrderID: "o", TransactionStatus: "refund", RefundKey: "x"}).IdempotencyKey())
 }
 
 // The order in which a body lists its refunds is no other event, even where only

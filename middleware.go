@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/midhook/midhook/internal/secret"
@@ -16,29 +17,29 @@ import (
 // them to the merchant's handler: verified, once, and answered in time. It is
 // made by [New] or [NewFor] and safe for concurrent use.
 type Middleware struct {
-	settings
-	gateway      Gateway
-	name         string                                                 // of the gateway, "" if it has none
-	authenticate func(context.Context, Message) (Message, error)        // nil: Open is enough
-	accepts      func(status int, header http.Header, body []byte) bool // nil: every 2xx
-	patient      bool                                                   // the sender may not come again
-	checks       []check                                                // between claim and handler, in this order
-	observation  *observation
-	lease        time.Duration
-	answers      [outcomeCount]answer
+	pipeline *pipeline // behind a pointer, so that no print of a copy shows a key
 }
 
-// Format says no more than the type: settings hold keys.
-func (m *Middleware) Format(f fmt.State, _ rune) { fmt.Fprint(f, "midhook.Middleware") }
+// Format says no more than the type: the settings hold keys.
+func (m Middleware) Format(f fmt.State, _ rune) { fmt.Fprint(f, "midhook.Middleware") }
 
-const (
-	// storeTimeout bounds a store call that the budget must not cut short.
-	storeTimeout = 5 * time.Second
-	// leaseMargin is what a lease lasts beyond budget and grace: time to finish
-	// the claim. By default the lease of a process that has died within the budget
-	// is over before Midtrans' earliest retry, 33 s after the answer.
-	leaseMargin = 2 * time.Second
-)
+// pipeline is what the constructor decides, once for every delivery.
+type pipeline struct {
+	settings
+	gateway            Gateway
+	name               string                                                 // of the gateway, "" if it has none
+	authenticator      func(context.Context, Message) (Message, error)        // nil: Open is enough
+	accepts            func(status int, header http.Header, body []byte) bool // nil: every 2xx
+	senderNeverRetries bool
+	mayWait            bool         // something may keep a delivery waiting
+	checks             []namedCheck // between claim and handler, in this order
+	observation        *observation
+	lease              time.Duration
+	renewAfterBudget   time.Duration
+	answers            [outcomeCount]answer
+	running            *atomic.Int64 // handlers
+	origin             *pipeline     // of which this one is the attached version, or itself
+}
 
 // New returns the middleware for the server key from Midtrans' dashboard
 // (Settings, Access Keys): Mid-server-… for production, SB-Mid-server-… for the
@@ -56,42 +57,88 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 
 // newMiddleware decides everything that is the same for every delivery.
 func newMiddleware(g Gateway, s settings) (*Middleware, error) {
-	m := &Middleware{
-		settings:    s,
-		gateway:     g,
-		checks:      s.midtrans.checks(),
-		observation: newObservation(s.logger, s.observer),
-		lease:       s.budget + s.grace + leaseMargin,
+	p := &pipeline{
+		settings: s,
+		gateway:  g,
+		checks:   s.midtrans.checks(),
+		lease:    min(s.budget+s.grace, maxLease) + leaseMargin,
+		running:  new(atomic.Int64),
 	}
+	p.origin = p
+	p.renewAfterBudget = (p.lease - s.budget) / 2
 	if n, ok := g.(Named); ok {
-		m.name = n.Name()
+		p.name = n.Name()
 	}
 	if a, ok := g.(Authenticator); ok {
-		m.authenticate = a.Authenticate
+		p.authenticator = a.Authenticate
 	}
 	if a, ok := g.(Acceptor); ok {
-		m.accepts = a.Accepts
+		p.accepts = a.Accepts
 	}
 	if r, ok := g.(Retrier); ok {
-		m.patient = !r.Retries()
+		p.senderNeverRetries = !r.Retries()
 	}
-	var errs []error
-	for o := proceed + 1; o < outcomeCount; o++ {
-		status, contentType, body := g.Answer(o)
-		errs = append(errs, checkAnswer(o, status))
-		m.answers[o] = newAnswer(status, contentType, body)
-		switch status {
-		case http.StatusServiceUnavailable:
-			retryAfter := math.Ceil((s.budget + s.grace).Seconds()) // by then a handler in flight is through
-			m.answers[o].header.Set("Retry-After", strconv.Itoa(int(retryAfter)))
-		case http.StatusMethodNotAllowed:
-			m.answers[o].header.Set("Allow", http.MethodPost)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	_, inMemory := s.store.(*lruStore)
+	p.mayWait = !inMemory || p.senderNeverRetries || p.limiter != nil || p.checks != nil
+	p.observation = newObservation(s.logger, s.observers, g)
+	if err := p.prepareAnswers(); err != nil {
 		return nil, fmt.Errorf("midhook: gateway: %w", err)
 	}
-	return m, nil
+	return &Middleware{p}, nil
+}
+
+// prepareAnswers asks the gateway for all its answers.
+func (p *pipeline) prepareAnswers() error {
+	var errs []error
+	for o := proceed + 1; o < outcomeCount; o++ {
+		status, contentType, body := p.gateway.Answer(o)
+		if status == 0 { // an outcome that the gateway does not know
+			status, contentType, body = PlainAnswer(o)
+		}
+		errs = append(errs, checkAnswer(o, status))
+		p.answers[o] = newAnswer(status, contentType, body)
+		switch status {
+		case http.StatusServiceUnavailable:
+			retryAfter := math.Ceil(min(p.budget+p.grace, maxLease).Seconds()) // by then a handler in flight is through
+			p.answers[o].header.Set("Retry-After", strconv.Itoa(int(retryAfter)))
+		case http.StatusMethodNotAllowed:
+			p.answers[o].header.Set("Allow", http.MethodPost)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Attached returns the same Middleware without [WithDetachedHandler], with the same
+// store, keys and observers. It is for an adapter to a framework that takes its
+// contexts back when a request ends (gin, echo, fiber): a detached handler would use
+// one that already belongs to another request.
+func (m *Middleware) Attached() *Middleware {
+	p := *m.must()
+	p.detached = false
+	return &Middleware{&p}
+}
+
+// Keep is how long a handled event is remembered, see [WithKeep]. What is handed in
+// again after that time runs again.
+func (m *Middleware) Keep() time.Duration { return m.must().keep }
+
+// InFlight is how many handlers run at this moment, late ones included: for a server
+// that is to stop, or a metric.
+func (m *Middleware) InFlight() int { return int(m.must().running.Load()) }
+
+// LocalStore reports whether events are remembered in this process's memory alone,
+// so that other processes handle them again.
+func (m *Middleware) LocalStore() bool {
+	_, inMemory := m.must().store.(*lruStore)
+	return inMemory
+}
+
+// must panics where the program starts, before a payment can be lost.
+func (m *Middleware) must() *pipeline {
+	if m == nil || m.pipeline == nil {
+		panic("midhook: nil Middleware: check the error of New")
+	}
+	return m.pipeline
 }
 
 // Handler returns a handler that calls next for each verified notification that
@@ -104,61 +151,66 @@ func newMiddleware(g Gateway, s settings) (*Middleware, error) {
 // If it has, a next that returns without having written is taken to have failed.
 //
 // An event is handled once for each store: two handlers of one Middleware, or of
-// two that share a store, share the events. Handler panics if next is nil.
+// two that share a store and a namespace, share the events. Handler panics if next or
+// m is nil, or if m was not made by [New] or [NewFor].
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("midhook: nil handler")
 	}
-	return &receiver{m, answering(next)}
+	return &receiver{m.must(), answering(next)}
 }
 
 // receiver is what a Middleware makes of a merchant's handler.
 type receiver struct {
-	*Middleware
-	handle handler
+	pipeline *pipeline
+	handle   handler
 }
 
 // ServeHTTP is the life of a delivery, from the socket to the handler and back.
 // Each step says how the delivery ends, or proceed.
-func (m *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d := m.arrive(w, r) // the budget runs from here
+func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d := h.pipeline.deliveryOf(r.Context()); d != nil { // its own claim is held already
+		d.handleNested(w, r, h.handle)
+		return
+	}
+	d := h.pipeline.newDelivery(w, r, context.WithoutCancel(r.Context()))
+	d.startBudget()
 	defer d.leave()
 
-	outcome, err := d.receive()
-	if outcome == proceed {
-		outcome, err = d.open()
+	res := d.receive()
+	if res.outcome == proceed {
+		res = d.authenticate()
 	}
-	if outcome != proceed {
-		d.conclude(outcome, err)
+	if res.outcome != proceed {
+		d.refuse(res)
 		return
 	}
-	if m.detached {
-		d.w.detach(func() { d.process(m.handle) })
+	if d.detached {
+		d.w.runDetached(func() { d.process(h.handle) })
 		return
 	}
-	d.process(m.handle)
+	d.process(h.handle)
 }
 
 // process hands an authentic notification on, under a claim.
-func (d *delivery) process(handle handler) {
-	ctx, cancel := d.waiting(d.ctx, d.deadline, ErrBudgetExceeded)
+func (d *delivery) process(handle handler) result {
+	ctx, cancel := d.waitContext()
 	defer cancel()
-	done := false
-	defer d.abandon("handler", &done) // a panic, or runtime.Goexit
+	returned := false
+	defer d.afterPanic("handler", &returned)
 
-	outcome, err := d.acquire(ctx)
-	if outcome == proceed {
-		outcome, err = d.check(ctx)
+	res := d.claim.acquire(ctx, d.newClaim(*d.message.Load()), d.deadline)
+	if res.outcome == proceed {
+		res = d.check(ctx)
 	}
-	if outcome == proceed {
-		outcome, err = d.admit(ctx)
+	if res.outcome == proceed {
+		res = d.admit(ctx)
 	}
-	if outcome == proceed {
-		outcome, err = d.run(handle)
+	if res.outcome == proceed {
+		res = d.run(handle)
 	}
-	if unsettled := d.settle(outcome); unsettled != nil { // before the answer: the next delivery may be on its heels
-		err = errors.Join(err, unsettled)
-	}
-	done = true
-	d.conclude(outcome, err)
+	res = d.settle(res)
+	returned = true
+	d.conclude(res)
+	return res
 }

@@ -40,12 +40,13 @@ func (midtrans) Answer(o Outcome) (status int, contentType, body string) { retur
 // bodies are Midtrans' notifications. It does not verify n.
 func (n *Notification) Message(keyLabel string) Message {
 	return Message{
-		Value:    n,
-		Key:      n.IdempotencyKey(),
-		Subject:  n.subject(),
-		Stage:    n.stage(),
-		KeyLabel: keyLabel,
-		Test:     strings.HasPrefix(n.OrderID, testOrder),
+		Value:      n,
+		Key:        n.IdempotencyKey(),
+		Subject:    n.PaymentKey(),
+		Stage:      n.stage(),
+		Alternates: n.Kind() == PayAccount,
+		KeyLabel:   keyLabel,
+		Test:       strings.HasPrefix(n.OrderID, testOrder),
 	}
 }
 
@@ -62,13 +63,13 @@ func FromContext(ctx context.Context) (*Notification, bool) { return Value[*Noti
 // Its errors are those of [StatusClient.Get] and of [Middleware.HandleMessage],
 // which next's request comes from, with the API's answer for a body.
 func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
-	if m.midtrans == nil || m.midtrans.status == nil {
+	if m.must().midtrans == nil || m.must().midtrans.status == nil {
 		return errors.New("midhook: Reconcile needs WithStatusCheck")
 	}
 	if next == nil {
 		return errNoHandler
 	}
-	n, err := m.midtrans.status.Get(ctx, id)
+	n, err := m.must().midtrans.status.Get(ctx, id)
 	if err != nil {
 		return fmt.Errorf("midhook: reconcile: %w", err)
 	}
@@ -96,12 +97,12 @@ func forMidtrans(name string, set func(*midtransSettings) error) Option {
 }
 
 // checks are in the order in which they take place.
-func (s *midtransSettings) checks() (checks []check) {
+func (s *midtransSettings) checks() (checks []namedCheck) {
 	if s != nil && s.status != nil {
-		checks = append(checks, s.status.confirm)
+		checks = append(checks, namedCheck{"confirmation", s.status.confirm})
 	}
 	if s != nil && s.expect != nil {
-		checks = append(checks, s.expect)
+		checks = append(checks, namedCheck{"expectation", s.expect})
 	}
 	return checks
 }

@@ -147,10 +147,11 @@ type Notification struct {
 	PayerPhoneNumber         string `json:"payer_phone_number,omitempty"`
 	MerchantInvoice          string `json:"merchant_invoice,omitempty"`
 
-	// Refunds. RefundAmount is cumulative.
-	RefundAmount string   `json:"refund_amount,omitempty"`
-	RefundKey    string   `json:"refund_key,omitempty"`
-	Refunds      []Refund `json:"refunds,omitempty"`
+	// Refunds and chargebacks. RefundAmount is cumulative.
+	RefundAmount           string   `json:"refund_amount,omitempty"`
+	RefundChargebackAmount string   `json:"refund_chargeback_amount,omitempty"`
+	RefundKey              string   `json:"refund_key,omitempty"`
+	Refunds                []Refund `json:"refunds,omitempty"`
 
 	raw       string
 	confirmed bool
@@ -210,28 +211,28 @@ var notificationFields = object.TableOf[Notification]()
 // API's answer.
 func decode(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
-	var kinds Kind
-	if err := notificationFields.Decode(body, n.raw, n, func(name string) { kinds |= identifies(name) }); err != nil {
+	var payment, account bool
+	err := notificationFields.DecodeMembers(body, n.raw, n, func(name, json string, held bool) {
+		switch name {
+		case "order_id", "gross_amount", "transaction_id", "transaction_status":
+			payment = true
+		case "account_id", "account_status":
+			account = true
+		case "fraud_status":
+			if !held { // what nobody can read is no verdict, and not the lack of one
+				n.FraudStatus = FraudStatus(json)
+			}
+		}
+	})
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if kinds == Payment|PayAccount {
-		return nil, fmt.Errorf("%w: it has fields of a payment and of a Pay Account", ErrMalformed)
+	if payment && account && n.OrderID == "" {
+		return nil, fmt.Errorf("%w: it has fields of a payment and of a Pay Account, and no order_id", ErrMalformed)
 	}
 	n.TransactionStatus = TransactionStatus(strings.ToLower(string(n.TransactionStatus)))
 	n.FraudStatus = FraudStatus(strings.ToLower(string(n.FraudStatus)))
 	return n, nil
-}
-
-// identifies tells the kind of notification that alone has a field. A body with
-// fields of both is refused: it could be read as either.
-func identifies(name string) Kind {
-	switch name {
-	case "order_id", "gross_amount", "transaction_id", "transaction_status":
-		return Payment
-	case "account_id", "account_status":
-		return PayAccount
-	}
-	return 0
 }
 
 // checkSigned checks the shapes of the signed fields, between which the
@@ -306,7 +307,7 @@ func (n *Notification) overclaims() bool {
 }
 
 func (n *Notification) is(s TransactionStatus) bool {
-	return strings.ToLower(string(n.TransactionStatus)) == string(s)
+	return n.status() == s
 }
 
 func (n *Notification) fraud(s FraudStatus) bool {

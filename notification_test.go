@@ -251,7 +251,8 @@ func TestParseToleratesUnsigned(t *testing.T) {
 		{"a name with escapes is the name they stand for", `"n\u0065w\n":1`, nil, parseMembers{"new\n": `1`}},
 		{"a known name with escapes is known", `"e\u0063i":"05"`, is("05", eci), nil},
 		{"a name of a struct's own is unknown", `"raw":"x","CustomField1":"y"`, is("", first), parseMembers{"raw": `"x"`, "CustomField1": `"y"`}},
-		{"a name in another case is another name", `"Order_ID":"B-2","GROSS_AMOUNT":"1.00","eCI":"05"`, is("", eci), parseMembers{"Order_ID": `"B-2"`, "GROSS_AMOUNT": `"1.00"`, "eCI": `"05"`}},
+		{"two unknown names that differ in case only are two names", `"foo":"B-2","FOO":"1.00"`, is("", eci), parseMembers{"foo": `"B-2"`, "FOO": `"1.00"`}},
+		{"metadata has any names", `"metadata":{"Order_ID":"B-2","order_id":"B-3"}`, is(`{"Order_ID":"B-2","order_id":"B-3"}`, metadata), nil},
 		{"a name with a space is another name", `"eci ":"05"`, is("", eci), parseMembers{"eci ": `"05"`}},
 
 		{"escapes in a string are what they stand for", `"custom_field1":"\u0041\n\ud83d\ude00\/\u0000\""`, is("A\n\U0001F600/\x00\"", first), nil},
@@ -562,22 +563,19 @@ func TestParseRefuses(t *testing.T) {
 	})
 }
 
-// Rule: a body that could be read as a payment and as a Pay Account is neither:
-// the one's signature must not vouch for the other's facts.
-func TestParseRefusesMixedKinds(t *testing.T) {
-	payment := parseMembers{"order_id": `"A-1"`, "gross_amount": `"1.00"`, "transaction_id": `"T"`, "transaction_status": `"settlement"`}
+// Rule: what has an order_id is a payment, whatever it says of an account: the two
+// formulas cannot be confused, for their last characters differ. What has none and
+// has fields of both kinds is neither.
+func TestParseMixedKinds(t *testing.T) {
 	account := parseMembers{"account_id": `"acc-1"`, "account_status": `"ENABLED"`}
 	for name, value := range account {
 		for _, v := range []string{value, `""`, `0`, `{}`} {
-			_, err := midhook.Parse(parsePayment().with(name, v).body())
-			assert.ErrorIs(t, err, midhook.ErrMalformed, "a payment with %s %s", name, v)
-		}
-		for other, otherValue := range payment {
-			pair := parseMembers{"status_code": `"200"`}.with(name, value).with(other, otherValue)
-			_, err := midhook.Parse(pair.body())
-			assert.ErrorIs(t, err, midhook.ErrMalformed, "%s with %s", name, other)
+			n := mustParse(t, parsePayment().with(name, v).body())
+			assert.Equal(t, midhook.Payment, n.Kind(), "a payment with %s %s", name, v)
+			assert.NoError(t, midhook.Verify(n, testKey))
 		}
 	}
+	payment := parseMembers{"order_id": `"A-1"`, "gross_amount": `"1.00"`, "transaction_id": `"T"`, "transaction_status": `"settlement"`}
 	for name, value := range payment {
 		for _, v := range []string{value, `""`, `0`, `{}`} {
 			_, err := midhook.Parse(parseAccount().with(name, v).body())
@@ -586,6 +584,120 @@ func TestParseRefusesMixedKinds(t *testing.T) {
 		_, err := midhook.Parse(parseAccount().with(name, `null`).body())
 		assert.NoError(t, err, "a Pay Account with %s null", name)
 	}
+	n := mustParse(t, parseAccount().with("order_id", `"A-1"`).with("gross_amount", `"1.00"`).body())
+	assert.ErrorIs(t, midhook.Verify(n, testKey), midhook.ErrSignature, "an account's signature does not vouch for a payment")
+}
+
+// lookAlike is the struct that a merchant binds a body with.
+type lookAlike struct {
+	OrderID           string `json:"order_id"`
+	StatusCode        string `json:"status_code"`
+	GrossAmount       string `json:"gross_amount"`
+	TransactionID     string `json:"transaction_id"`
+	TransactionStatus string `json:"transaction_status"`
+	FraudStatus       string `json:"fraud_status"`
+	SignatureKey      string `json:"signature_key"`
+	Currency          string `json:"currency"`
+	RefundKey         string `json:"refund_key"`
+	VANumbers         []struct {
+		VANumber string `json:"va_number"`
+		Bank     string `json:"bank"`
+	} `json:"va_numbers"`
+	Refunds []struct {
+		RefundKey    string `json:"refund_key"`
+		RefundAmount string `json:"refund_amount"`
+	} `json:"refunds"`
+}
+
+// Rule: a body means one thing to every reader. A name that encoding/json takes for
+// a known field's, at the top or in a known object, is malformed.
+func TestParseRefusesLookAlikes(t *testing.T) {
+	for _, members := range []string{
+		`"Order_ID":"B-2"`, `"ORDER_ID":null`, `"\u017ftatus_code":"200"`, `"gro\u017fs_amount":"1.00"`, `"tran\u017faction_status":"settlement"`, `"ſignature_key":"x"`,
+		`"signature_\u212aey":"x"`, `"Eci":"05"`, `"VA_numbers":[]`, `"va_numbers":[{"Va_number":"1"}]`, `"refunds":[{"refund_key":"a"},{"REFUND_KEY":"b"}]`,
+		`"payment_amounts":[{"paid_At":"x"}]`, `"Metadata":{}`, `"fraud_\u0053tatus":"accept"`, `"refunds":[{"ban\u212a_confirmed_at":"x"}]`,
+	} {
+		_, err := midhook.Parse(parsePayment().body(members))
+		assert.ErrorIs(t, err, midhook.ErrMalformed, members)
+	}
+}
+
+// FuzzReadsAlike: whatever Parse accepts, encoding/json reads the same from, into a
+// struct with the same names.
+func FuzzReadsAlike(f *testing.F) {
+	for _, name := range midhooktest.Samples() {
+		f.Add(midhooktest.Body(midhooktest.Sample(name), testKey))
+	}
+	for _, members := range []string{
+		`"Order_ID":"B-2"`, `"\u017ftatus_code":"200"`, `"tran\u017faction_status":"settlement","transaction_status":"pending"`, `"signature_\u212aey":"x"`,
+		`"va_numbers":[{"bank":"a"},{"BANK":"b"}]`, `"refunds":[{"refund_key":"a","Refund_Key":"b"}]`, `"foo":1,"FOO":2`, `"metadata":{"Order_ID":"B"}`,
+		`"fraud_status":null`, `"fraud_status":"deny"`, `"fraud_status":"den\ud83d"`, `"FRAUD_STATUS":"accept","fraud_status":"deny"`, `"order\u005fid":"B"`, `"\u006frder_id ":"B"`,
+	} {
+		f.Add(parsePayment().body(members))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		n, err := midhook.Parse(body)
+		if err != nil {
+			return
+		}
+		var other lookAlike
+		if json.Unmarshal(body, &other) != nil {
+			return // a field of another type, which encoding/json refuses
+		}
+		alike := func(field, ours, theirs string) {
+			if !strings.Contains(theirs, "\ufffd") { // which encoding/json writes for what is not Unicode
+				require.Equal(t, theirs, ours, "%s of %s", field, body)
+			}
+		}
+		alike("order_id", n.OrderID, other.OrderID)
+		alike("status_code", n.StatusCode, other.StatusCode)
+		alike("gross_amount", n.GrossAmount, other.GrossAmount)
+		alike("transaction_id", n.TransactionID, other.TransactionID)
+		alike("transaction_status", string(n.TransactionStatus), strings.ToLower(other.TransactionStatus))
+		alike("fraud_status", string(n.FraudStatus), strings.ToLower(other.FraudStatus))
+		alike("signature_key", n.SignatureKey, other.SignatureKey)
+		alike("currency", n.Currency, other.Currency)
+		alike("refund_key", n.RefundKey, other.RefundKey)
+		if len(n.VANumbers) == len(other.VANumbers) { // an item that is null is one to encoding/json
+			for i, va := range n.VANumbers {
+				alike("va_number", va.VANumber, other.VANumbers[i].VANumber)
+				alike("bank", va.Bank, other.VANumbers[i].Bank)
+			}
+		}
+		if len(n.Refunds) == len(other.Refunds) {
+			for i, r := range n.Refunds {
+				alike("refund_key", r.RefundKey, other.Refunds[i].RefundKey)
+				alike("refund_amount", r.RefundAmount, other.Refunds[i].RefundAmount)
+			}
+		}
+	})
+}
+
+// Rule: a fraud_status that is there and cannot be read is neither accepted nor
+// absent, and makes another event than one that is either; null is absent.
+func TestUnreadableFraudStatus(t *testing.T) {
+	parse := func(fraud string) *midhook.Notification {
+		m := parsePayment().with("transaction_status", `"capture"`).with("transaction_id", `"t"`)
+		if fraud != "" {
+			m = m.with("fraud_status", fraud)
+		}
+		return mustParse(t, m.body())
+	}
+	absent, accepted := parse(""), parse(`"accept"`)
+	require.True(t, absent.Paid())
+	require.True(t, accepted.Paid())
+	for _, fraud := range []string{`["accept"]`, `["challenge"]`, `{"status":"deny"}`, `{}`, `[]`, `false`, `true`, `0`, "\"accept\xff\"", `"accept\ud83d"`, `" accept"`} {
+		n := parse(fraud)
+		assert.False(t, n.Paid(), fraud)
+		assert.NotEmpty(t, n.FraudStatus, fraud)
+		assert.NotEqual(t, midhook.FraudAccept, n.FraudStatus, fraud)
+		assert.NotEqual(t, absent.IdempotencyKey(), n.IdempotencyKey(), fraud)
+		assert.NotEqual(t, accepted.IdempotencyKey(), n.IdempotencyKey(), fraud)
+	}
+	for _, fraud := range []string{`null`, `"ACCEPT"`} {
+		assert.True(t, parse(fraud).Paid(), fraud)
+	}
+	assert.Equal(t, absent.IdempotencyKey(), parse(`null`).IdempotencyKey())
 }
 
 // Rule: the kind is what the body's ids say.
@@ -627,7 +739,8 @@ func TestParseErrorsTellNothingOfTheBody(t *testing.T) {
 				string(parsePayment().with(name, value).with("status_code", secret).body()),
 				string(parsePayment().with(name, value).with("gross_amount", secret).body()),
 				string(parsePayment().with(name, value).with("order_id", "").body()),
-				string(parsePayment().with(name, value).with("account_id", secret).body()),
+				string(parsePayment().with(name, value).with(strings.ToUpper(name), secret).with("order_ID", secret).body()),
+				string(parseAccount().with(name, value).with("transaction_id", secret).with("order_id", "").body()),
 				string(parseAccount().with(name, value).with("account_status", "").with("status_code", secret).body()),
 			} {
 				refused([]byte(broken))
@@ -820,7 +933,6 @@ func FuzzParse(f *testing.F) {
 		case midhook.Payment:
 			require.NotEmpty(t, n.OrderID)
 			require.Regexp(t, amount, n.GrossAmount)
-			require.Empty(t, n.AccountID+n.AccountStatus)
 		case midhook.PayAccount:
 			require.NotEmpty(t, n.AccountID)
 			require.NotEmpty(t, n.AccountStatus)

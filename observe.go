@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,19 +30,24 @@ type Event struct {
 	Err          error         // why, if there is more to say than Outcome does
 }
 
+// newEvent is an event of a delivery, whose message is nil until it is authentic.
+func newEvent(outcome Outcome, gateway string, status int, msg *Message, duration time.Duration, err error) Event {
+	e := Event{Outcome: outcome, Gateway: gateway, StatusCode: status, Duration: duration, Err: err}
+	if msg != nil {
+		e.Value, e.KeyLabel = msg.Value, msg.KeyLabel
+		e.Notification, _ = msg.Value.(*Notification)
+	}
+	return e
+}
+
 // attrs is what may be shown of an event.
 func (e Event) attrs() []slog.Attr {
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 12),
 		slog.String("outcome", e.Outcome.String()),
 		slog.Int("status", e.StatusCode),
 		slog.Duration("duration", e.Duration),
-	}
-	if e.Gateway != "" {
-		attrs = append(attrs, slog.String("gateway", e.Gateway))
-	}
-	if e.KeyLabel != "" {
-		attrs = append(attrs, slog.String("key", e.KeyLabel))
-	}
+	)
+	attrs = redact.Attrs(attrs, "gateway", e.Gateway, "key", e.KeyLabel)
 	switch {
 	case e.Notification != nil:
 		attrs = append(attrs, slog.Attr{Key: "notification", Value: e.Notification.LogValue()})
@@ -48,7 +55,7 @@ func (e Event) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Attr{Key: "notification", Value: shown(e.Value)})
 	}
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
+		attrs = redact.Attrs(attrs, "error", e.Err.Error())
 	}
 	return attrs
 }
@@ -65,20 +72,24 @@ func shown(value any) slog.Value {
 // LogValue shows the event without anything sensitive.
 func (e Event) LogValue() slog.Value { return slog.GroupValue(e.attrs()...) }
 
-// String shows the event without anything sensitive.
-func (e Event) String() string { return e.LogValue().String() }
+// String shows the event without anything sensitive, quoted.
+func (e Event) String() string { return fmt.Sprint(e) }
 
 // Format prints what String shows, whatever the verb.
-func (e Event) Format(f fmt.State, _ rune) { fmt.Fprint(f, e.String()) }
+func (e Event) Format(f fmt.State, _ rune) { redact.Format(f, e.attrs()) }
 
 // MarshalJSON gives what LogValue shows.
 func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.attrs()) }
 
-// observation carries events to the log and to the observer.
+// observation carries events to the log and to the observers.
 type observation struct {
-	logger   *slog.Logger
-	observer func(context.Context, Event)
-	limits   [outcomeCount]limit
+	logger    *slog.Logger
+	observers []func(context.Context, Event)
+	limits    [outcomeCount]limit
+
+	forgeryHint func() string // nil: the gateway has none
+	hinted      sync.Once
+	unreachable sync.Once
 }
 
 type limit struct {
@@ -86,8 +97,15 @@ type limit struct {
 	suppressed atomic.Int64
 }
 
-func newObservation(logger *slog.Logger, observer func(context.Context, Event)) *observation {
-	o := &observation{logger: logger, observer: observer}
+// hinter is a gateway of ours that can say what is most likely wrong when signatures
+// do not match, without showing a key.
+type hinter interface{ forgeryHint() string }
+
+func newObservation(logger *slog.Logger, observers []func(context.Context, Event), g Gateway) *observation {
+	o := &observation{logger: logger, observers: observers}
+	if h, ok := g.(hinter); ok {
+		o.forgeryHint = h.forgeryHint
+	}
 	for i := range o.limits {
 		o.limits[i].sometimes = rate.Sometimes{First: 10, Interval: 10 * time.Second}
 	}
@@ -95,33 +113,51 @@ func newObservation(logger *slog.Logger, observer func(context.Context, Event)) 
 }
 
 // report tells of e. An observer or a log handler that panics does no harm to
-// the delivery.
-func (o *observation) report(ctx context.Context, e Event, remote string, stack []byte) {
-	o.safely(ctx, func() { o.log(ctx, e, remote, stack) })
-	if o.observer != nil {
-		o.safely(ctx, func() { o.observer(ctx, e) })
+// the delivery, nor to the other observers.
+func (o *observation) report(ctx context.Context, e Event, r *http.Request, stack []byte) {
+	o.safely(ctx, func() { o.log(ctx, e, r, stack) })
+	for _, observer := range o.observers {
+		o.safely(ctx, func() { observer(ctx, e) })
 	}
 }
 
 func (o *observation) safely(ctx context.Context, tell func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			defer func() { _ = recover() }() // it may have been the logger
-			o.logger.ErrorContext(ctx, "midhook: observer panicked", "panic", v, "stack", string(debug.Stack()))
-		}
-	}()
+	defer o.recoverFrom(ctx, "an observer or the log")
 	tell()
 }
 
-func (o *observation) log(ctx context.Context, e Event, remote string, stack []byte) {
+// recoverFrom is deferred where a panic must not go on: on a timer's goroutine there
+// is no server that recovers it, and elsewhere it would undo what is decided. The
+// logger may be what panics.
+func (o *observation) recoverFrom(ctx context.Context, where string) {
+	if v := recover(); v != nil {
+		o.logError(ctx, "midhook: panic in "+where, "panic", v, "stack", string(debug.Stack()))
+	}
+}
+
+// logError writes a line of its own, beside the events.
+func (o *observation) logError(ctx context.Context, line string, args ...any) {
+	defer func() { _ = recover() }()
+	o.logger.ErrorContext(ctx, line, args...)
+}
+
+// warnUnreachable says once what is missing in front of the middleware.
+func (o *observation) warnUnreachable(ctx context.Context, err error) {
+	o.unreachable.Do(func() {
+		o.logError(ctx, "midhook: no answer can leave at the response budget, because an outer middleware wraps the http.ResponseWriter without an Unwrap method, so that neither flush nor deadlines reach the server; "+
+			"add Unwrap() http.ResponseWriter to that wrapper, or use WithDetachedHandler", "error", err.Error())
+	})
+}
+
+func (o *observation) log(ctx context.Context, e Event, r *http.Request, stack []byte) {
 	about := outcomes[e.Outcome]
 	level := about.level
 	if e.Err != nil && (e.Outcome == OutcomeHandled || e.Outcome == OutcomeLateHandled) {
 		level = slog.LevelError // it was handled, but could not be finished
 	}
 	var attention string
-	if e.Notification != nil && !about.limited {
-		attention = e.Notification.attention()
+	if value, ok := e.Value.(interface{ Attention() string }); ok && !about.limited && o.logger.Enabled(ctx, max(level, slog.LevelWarn)) {
+		attention = value.Attention()
 	}
 	if attention != "" {
 		level = max(level, slog.LevelWarn)
@@ -130,9 +166,9 @@ func (o *observation) log(ctx context.Context, e Event, remote string, stack []b
 		return
 	}
 	write := func(suppressed int64) {
-		attrs := append(e.attrs(), slog.String("remote", remote))
-		if attention != "" {
-			attrs = append(attrs, slog.String("attention", attention))
+		attrs := redact.Attrs(e.attrs(), "path", r.URL.Path, "remote", r.RemoteAddr, "attention", attention)
+		if e.Outcome == OutcomeForged && o.forgeryHint != nil {
+			o.hinted.Do(func() { attrs = redact.Attrs(attrs, "hint", o.forgeryHint()) })
 		}
 		if stack != nil {
 			attrs = append(attrs, slog.String("stack", string(stack)))

@@ -182,7 +182,7 @@ func TestObserverPanics(t *testing.T) {
 		assert.Equal(t, 200, w.Code)
 	}
 	assert.Equal(t, int64(1), next.runs.Load())
-	assert.Contains(t, rec.logged(), "observer panicked")
+	assert.Contains(t, rec.logged(), "panic in an observer")
 
 	hook, err := midhook.New(testKey, midhook.WithLogger(slog.New(panicking{})))
 	require.NoError(t, err)
@@ -221,4 +221,34 @@ func TestOutcomeNames(t *testing.T) {
 	assert.Equal(t, "Outcome(-1)", midhook.Outcome(-1).String())
 	_, err := io.WriteString(io.Discard, fmt.Sprint(midhook.Event{}))
 	assert.NoError(t, err, "the zero Event prints")
+}
+
+// Rule: several observers are each called, whatever one of them does.
+func TestSeveralObservers(t *testing.T) {
+	var calls []string
+	hook, _ := newHook(t,
+		midhook.WithObserver(func(context.Context, midhook.Event) { calls = append(calls, "first"); panic("observer") }),
+		midhook.WithObserver(func(context.Context, midhook.Event) { calls = append(calls, "second") }))
+	w := httptest.NewRecorder()
+	hook.Handler(&counter{}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.Equal(t, 200, w.Code)
+	assert.Equal(t, []string{"first", "second"}, calls)
+}
+
+// Rule: no panic of a log handler ends the process, also on a timer's goroutine.
+func TestLoggerPanicsBesideTheHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := &spyStore{Store: midhook.NewLRUStore(10)}
+		lost.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if len(lost.calls) > 1 {
+				return midhook.InFlight, nil // the store has failed over: another delivery has the claim
+			}
+			return lost.Store.Acquire(ctx, c)
+		}
+		hook, err := midhook.New(testKey, midhook.WithStore(lost), midhook.WithLogger(slog.New(panicking{})))
+		require.NoError(t, err)
+		hook.HandlerFunc(func(context.Context, *midhook.Notification) error { time.Sleep(time.Minute); return nil }).
+			ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Contains(t, lost.calls, "finish")
+	})
 }

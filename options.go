@@ -29,7 +29,9 @@ type settings struct {
 	handOnSuperseded bool
 	handOnTests      bool
 	passThrough      bool
-	observer         func(context.Context, Event)
+	observers        []func(context.Context, Event)
+	traces           []Trace
+	namespace        string
 	logger           *slog.Logger
 }
 
@@ -81,6 +83,9 @@ func WithBudget(d time.Duration) Option {
 // 25 s, so that with the default budget the handler is through before Midtrans'
 // earliest retry, 33 s after the answer. A retry that comes before gets 503.
 //
+// The claim is leased for 32 s at most and renewed while the handler runs, so that a
+// process that dies costs a retry and not the payment, whatever the grace.
+//
 // It must not be above 24 h. A handler that ignores its context keeps its claim
 // for as long as it runs.
 func WithGrace(d time.Duration) Option {
@@ -120,7 +125,8 @@ func WithMaxBodyBytes(n int64) Option {
 
 // WithStore sets where claims and handled events are remembered. The default is
 // [NewLRUStore](65536), which other processes don't see and a restart empties:
-// several machines need a shared store.
+// several machines need a shared store. All that share a store share its events: where
+// these are several merchants', each needs a [WithNamespace].
 func WithStore(store Store) Option {
 	return func(s *settings) error {
 		s.store = store
@@ -129,6 +135,25 @@ func WithStore(store Store) Option {
 		}
 		if lru, ok := store.(*lruStore); ok && lru.size < 1 {
 			return fmt.Errorf("LRU store: size %d must be positive", lru.size)
+		}
+		return nil
+	}
+}
+
+// WithNamespace says whose events these are, where several merchants, or sandbox and
+// production, share one [Store]. A platform that has a Middleware for each merchant
+// needs one namespace for each: without it a merchant who knows another's order could
+// sign that order's events with a key of his own, and the other's genuine ones would
+// be taken for duplicates. Each namespace has its own events and subjects in the
+// store; [Notification.IdempotencyKey] does not change. There is none by default.
+//
+// Use what never changes, such as the merchant's id in your own database: with another
+// namespace every event that was handled is new.
+func WithNamespace(ns string) Option {
+	return func(s *settings) error {
+		s.namespace = ns
+		if ns == "" {
+			return errors.New("namespace: it must not be empty")
 		}
 		return nil
 	}
@@ -171,9 +196,10 @@ func WithSuperseded() Option {
 }
 
 // WithPassThrough sends the handler's own status, whatever it is. By default a
-// 5xx becomes 503, which Midtrans retries four times instead of once, and 301,
-// 302 and 303 become 503, because Midtrans drops a notification that is
-// redirected: with this option a login page can lose a payment for ever.
+// 5xx becomes 503, which Midtrans retries four times instead of once, and a redirect
+// becomes 503, too: Midtrans drops a notification that is answered 301, 302 or 303, and
+// follows a 307 or 308 to whatever answers there. With this option a login page can
+// lose a payment for ever.
 func WithPassThrough() Option {
 	return func(s *settings) error { s.passThrough = true; return nil }
 }
@@ -181,13 +207,13 @@ func WithPassThrough() Option {
 // WithObserver has fn called for each delivery, see [Event]: for metrics,
 // alerts and audit. It is called on the request's goroutine or a timer's, at
 // once from many, with the values of the request's context; it must return soon,
-// because the answer may leave only after it.
+// because the answer may leave only after it. Given several times, each is called.
 func WithObserver(fn func(context.Context, Event)) Option {
 	return func(s *settings) error {
-		s.observer = fn
 		if fn == nil {
 			return errors.New("observer: it must not be nil")
 		}
+		s.observers = append(s.observers, fn)
 		return nil
 	}
 }

@@ -24,7 +24,7 @@ const (
 	OutcomeMalformed                            // not a notification
 	OutcomeForged                               // no key signed it
 	OutcomeUnconfirmed                          // authentic, but edited: it claims more than was signed or confirmed
-	OutcomeInFlight                             // another delivery of the event is being handled
+	OutcomeInFlight                             // another delivery of the event, or another event of the transaction, is being handled
 	OutcomeStoreUnavailable                     // the store failed; nothing runs unclaimed
 	OutcomeStatusUnavailable                    // the status API failed, or does not know the transaction
 	OutcomeContradicted                         // the status API says something else: edited, or not true yet
@@ -33,7 +33,7 @@ const (
 	OutcomeUnexpectedAmount                     // WithExpectation expects another amount or currency
 	OutcomeRateLimited                          // over WithHandlerRate for longer than the budget
 	OutcomeHandlerFailed                        // the handler answered neither 2xx nor a redirect, or returned an error
-	OutcomeHandlerRedirected                    // the handler answered 301, 302 or 303, which Midtrans takes as the end
+	OutcomeHandlerRedirected                    // the handler answered a redirect, by which a notification is lost
 	OutcomeHandlerPanicked                      // the handler panicked or called runtime.Goexit
 	OutcomeBudgetExceeded                       // answered 503 at the budget, see Event
 	OutcomeLateHandled                          // the handler succeeded after the budget: the retry gets a cheap 200
@@ -76,8 +76,8 @@ var outcomes = [outcomeCount]struct {
 	OutcomeLateFailed:        {"late_failed", http.StatusServiceUnavailable, "still being handled", slog.LevelError, false},
 }
 
-// final reports whether the event needs no further delivery.
-func (o Outcome) final() bool {
+// isFinal reports whether the event needs no further delivery.
+func (o Outcome) isFinal() bool {
 	switch o {
 	case OutcomeHandled, OutcomeHandledPermanent, OutcomeDuplicate, OutcomeSuperseded:
 		return true

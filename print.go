@@ -42,7 +42,7 @@ func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summa
 
 // attention says what a merchant should look at in a notification that is
 // neither forged nor a failure, "" if nothing.
-func (n *Notification) attention() string {
+func (n *Notification) Attention() string {
 	switch {
 	case n.fraud(FraudChallenge):
 		return "fraud screening challenges the payment: accept or deny it"

@@ -26,7 +26,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	last   bool // on this connection
+	last   bool // the connection ends after it
 }
 
 func newAnswer(status int, contentType, body string) answer {
@@ -37,23 +37,25 @@ func newAnswer(status int, contentType, body string) answer {
 	}}
 }
 
-// bufferedWriter is the ResponseWriter of a handler under a budget. What the
-// handler writes is kept back, until commit sends it or answer sends something
-// else instead. Whichever comes first is the response, whole; from then on the
-// handler's writes fail with [http.ErrHandlerTimeout].
+// bufferedWriter is the ResponseWriter of a handler under a budget. It keeps back
+// what the handler writes. The response is decided once and whole: by commit, which
+// sends what the handler wrote, or by answer or answerAtBudget, which send something
+// else. From the decision on the handler's writes fail with [http.ErrHandlerTimeout].
 //
-// The handler may be running while answer is called: inner is touched only
-// under mu, and the map that header is only by the handler.
+// A decision is taken under mu and sent outside of it: a peer that does not read must
+// not stop a handler. Whoever sends holds wire.
 type bufferedWriter struct {
 	inner http.ResponseWriter
+	wire  sync.Mutex // serialises what goes to inner; it is never taken under mu
 
-	mu       sync.Mutex
-	header   http.Header // the handler's, which begins with what outer middleware has set; nil until it asks
-	status   int         // 0 until the handler decides
-	decided  http.Header // header when it did
-	body     bytes.Buffer
-	answered bool
-	expired  chan struct{} // if not nil: closed by answerNow
+	mu      sync.Mutex
+	header  http.Header // the handler's, which begins with what outer middleware has set; nil until it asks
+	status  int         // 0 until the handler decides
+	sent    http.Header // the handler's header at the time of its status
+	body    bytes.Buffer
+	decided bool          // the response is; inner's header is nobody's but the sender's from here on
+	expired bool          // it was decided at the budget
+	atEnd   chan struct{} // closed when the answer at the budget has been sent; nil if nobody waits for it yet
 }
 
 func (b *bufferedWriter) Header() http.Header {
@@ -61,7 +63,7 @@ func (b *bufferedWriter) Header() http.Header {
 	defer b.mu.Unlock()
 	if b.header == nil {
 		b.header = http.Header{}
-		if !b.answered {
+		if !b.decided {
 			maps.Copy(b.header, b.inner.Header().Clone())
 		}
 	}
@@ -72,36 +74,40 @@ func (b *bufferedWriter) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("midhook: invalid WriteHeader code %d", status)) // as net/http does
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if status < 200 && status != http.StatusSwitchingProtocols {
 		b.inform(status)
 		return
 	}
-	b.decide(status)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.decideStatus(status)
 }
 
-// decide fixes status and header, once. Even after the response has gone out:
-// what a late handler decides tells whether it succeeded.
-func (b *bufferedWriter) decide(status int) {
+// decideStatus fixes status and header, once. It does so even after the response has
+// gone out: what a late handler decides tells whether it succeeded.
+func (b *bufferedWriter) decideStatus(status int) {
 	if b.status == 0 {
-		b.status, b.decided = status, b.header.Clone()
+		b.status, b.sent = status, b.header.Clone()
 	}
 }
 
 // inform sends a 1xx response at once, with the handler's header.
 func (b *bufferedWriter) inform(status int) {
-	if b.answered || b.status != 0 {
-		return
-	}
-	if b.header == nil {
+	b.wire.Lock()
+	defer b.wire.Unlock()
+	b.mu.Lock()
+	header, tooLate := b.header.Clone(), b.decided || b.status != 0
+	b.mu.Unlock()
+	switch {
+	case tooLate:
+	case header == nil:
 		b.inner.WriteHeader(status)
-		return
+	default:
+		outer := b.inner.Header().Clone()
+		replaceHeader(b.inner.Header(), header)
+		b.inner.WriteHeader(status)
+		replaceHeader(b.inner.Header(), outer)
 	}
-	outer := b.inner.Header().Clone()
-	replaceHeader(b.inner.Header(), b.header)
-	b.inner.WriteHeader(status)
-	replaceHeader(b.inner.Header(), outer)
 }
 
 func (b *bufferedWriter) Write(p []byte) (int, error) {
@@ -115,9 +121,9 @@ func (b *bufferedWriter) WriteString(s string) (int, error) {
 func buffer[T []byte | string](b *bufferedWriter, p T, write func(T) (int, error)) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.decide(http.StatusOK)
+	b.decideStatus(http.StatusOK)
 	switch {
-	case b.answered:
+	case b.decided:
 		return 0, http.ErrHandlerTimeout
 	case b.status == http.StatusNoContent || b.status == http.StatusNotModified:
 		return 0, http.ErrBodyNotAllowed
@@ -132,8 +138,8 @@ func (b *bufferedWriter) Flush() { _ = b.FlushError() }
 func (b *bufferedWriter) FlushError() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.decide(http.StatusOK)
-	if b.answered {
+	b.decideStatus(http.StatusOK)
+	if b.decided {
 		return http.ErrHandlerTimeout
 	}
 	return nil
@@ -153,49 +159,66 @@ func (b *bufferedWriter) SetWriteDeadline(t time.Time) error {
 func (b *bufferedWriter) control(set func(*http.ResponseController) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.answered {
+	if b.decided {
 		return http.ErrHandlerTimeout
 	}
 	return set(http.NewResponseController(b.inner))
 }
 
-// written returns the status the handler has decided on, 0 for none.
-func (b *bufferedWriter) written() int {
+// handlerStatus returns the status that the handler has decided on, 0 for none.
+func (b *bufferedWriter) handlerStatus() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.status
 }
 
-// judge asks accepts about what the handler has written, a 2xx.
-func (b *bufferedWriter) judge(accepts func(int, http.Header, []byte) bool) bool {
+// isAccepted asks accepts about what the handler has written, a 2xx.
+func (b *bufferedWriter) isAccepted(accepts func(int, http.Header, []byte) bool) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.decide(http.StatusOK)
-	return accepts(b.status, b.decided, b.body.Bytes())
+	b.decideStatus(http.StatusOK)
+	status, header, body := b.status, b.sent, bytes.Clone(b.body.Bytes())
+	b.mu.Unlock()
+	return accepts(status, header, body)
 }
 
-// over reports whether the response is decided, and writing is in vain.
-func (b *bufferedWriter) over() bool {
+// isDecided reports whether the response is decided, so that writing is in vain.
+func (b *bufferedWriter) isDecided() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.answered
+	return b.decided
+}
+
+// decide makes the caller the one who sends the response. It reports false to all
+// but the first.
+func (b *bufferedWriter) decide() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.decided {
+		return false
+	}
+	b.decided = true
+	return true
 }
 
 // commit sends what the handler wrote, and reports whether it was in time.
 func (b *bufferedWriter) commit() bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.answered {
+	if b.decided {
+		b.mu.Unlock()
 		return false
 	}
-	b.answered = true
-	b.decide(http.StatusOK)
-	if b.decided.Get("Content-Length") != "" {
+	b.decided = true
+	b.decideStatus(http.StatusOK)
+	b.mu.Unlock() // from here on nobody changes status, sent and body
+
+	b.wire.Lock()
+	defer b.wire.Unlock()
+	if b.sent.Get("Content-Length") != "" {
 		// Here the length is known. A wrong one would tear the response.
-		b.decided.Set("Content-Length", strconv.Itoa(b.body.Len()))
+		b.sent.Set("Content-Length", strconv.Itoa(b.body.Len()))
 	}
-	if b.decided != nil {
-		replaceHeader(b.inner.Header(), b.decided)
+	if b.sent != nil {
+		replaceHeader(b.inner.Header(), b.sent)
 	}
 	b.inner.WriteHeader(b.status)
 	if b.body.Len() > 0 {
@@ -207,58 +230,89 @@ func (b *bufferedWriter) commit() bool {
 // answer sends a instead of what the handler writes, and reports whether it was
 // in time.
 func (b *bufferedWriter) answer(a answer) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.send(a)
-}
-
-// answerNow is answer while ServeHTTP is busy: the response leaves at once if
-// the server can flush, else when ServeHTTP returns. reading is the body if it is
-// still being read: that ends, if the server can do it.
-func (b *bufferedWriter) answerNow(a answer, reading io.Closer) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.answered {
+	if !b.decide() {
 		return false
 	}
-	if b.expired != nil {
-		defer close(b.expired)
-	}
-	b.send(a)
-	server := http.NewResponseController(b.inner)
-	_ = server.Flush()
-	if reading != nil {
-		_ = server.SetReadDeadline(time.Now())
-		_ = reading.Close()
-	}
+	_ = b.send(a) // as in commit
 	return true
 }
 
-func (b *bufferedWriter) send(a answer) bool {
-	if b.answered {
-		return false
+// sendTimeout is how long the peer may take to read the answer at the budget.
+const sendTimeout = 3 * time.Second
+
+// errUnreachable says why the answer at the budget is kept back.
+var errUnreachable = errors.New("the answer cannot be flushed before the handler returns: an outer http.ResponseWriter has no Unwrap method")
+
+// answerAtBudget is answer while ServeHTTP is busy: the response leaves at once if
+// the server can flush, else when ServeHTTP returns. reading is the body if it is
+// still being read: its reading ends first, for the peer may read no more than it
+// writes. An error says that the answer has not left.
+func (b *bufferedWriter) answerAtBudget(a answer, reading io.Closer) (inTime bool, err error) {
+	b.mu.Lock()
+	if b.decided {
+		b.mu.Unlock()
+		return false, nil
 	}
-	b.answered = true
+	b.decided, b.expired = true, true
+	if b.atEnd == nil {
+		b.atEnd = make(chan struct{})
+	}
+	defer close(b.atEnd)
+	b.mu.Unlock()
+	defer func() {
+		if v := recover(); v != nil {
+			inTime, err = true, fmt.Errorf("the answer may not have left: an outer http.ResponseWriter panicked: %v", v)
+		}
+	}()
+
+	server := http.NewResponseController(b.inner)
+	if reading != nil && server.SetReadDeadline(time.Now()) != nil {
+		go func() { // Close may wait for the very Read that it is to end
+			defer func() { _ = recover() }()
+			_ = reading.Close()
+		}()
+	}
+	_ = server.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if err := b.send(a); err != nil {
+		return true, fmt.Errorf("the answer has not left: %w", err)
+	}
+	switch err := server.Flush(); {
+	case errors.Is(err, http.ErrNotSupported):
+		return true, fmt.Errorf("%w (%T)", errUnreachable, b.inner)
+	case err != nil:
+		return true, fmt.Errorf("the answer has not left: %w", err)
+	}
+	_ = server.SetWriteDeadline(time.Time{}) // over HTTP/2 the stream ends with the handler, and must not be torn before
+	return true, nil
+}
+
+func (b *bufferedWriter) send(a answer) error {
+	b.wire.Lock()
+	defer b.wire.Unlock()
 	maps.Copy(b.inner.Header(), a.header)
 	if a.last {
 		b.inner.Header().Set("Connection", "close")
 	}
 	b.inner.WriteHeader(a.status)
-	_, _ = b.inner.Write(a.body)
-	return true
+	_, err := b.inner.Write(a.body)
+	return err
 }
 
 // close makes sure that nothing is written any more: ServeHTTP is returning.
 func (b *bufferedWriter) close() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.answered = true
+	b.decided = true
+	expired, atEnd := b.expired, b.atEnd
+	b.mu.Unlock()
+	if expired {
+		<-atEnd
+	}
 }
 
-// detach runs fn on a goroutine of its own, and returns when it has ended or
-// answerNow has been called. A panic or Goexit of fn goes on here if there is
-// still someone to answer; a later one ends with fn's goroutine.
-func (b *bufferedWriter) detach(fn func()) {
+// runDetached runs fn on a goroutine of its own, and returns when it has ended or the
+// answer at the budget has been sent. A panic or Goexit of fn goes on here if there
+// is still someone to answer; a later one ends with fn's goroutine.
+func (b *bufferedWriter) runDetached(fn func()) {
 	end := make(chan func(), 1)
 	go func() {
 		goOn := runtime.Goexit
@@ -273,10 +327,10 @@ func (b *bufferedWriter) detach(fn func()) {
 	}()
 	select {
 	case goOn := <-end:
-		if !b.over() {
+		if !b.isDecided() {
 			goOn()
 		}
-	case <-b.expired:
+	case <-b.atEnd:
 	}
 }
 

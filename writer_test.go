@@ -497,7 +497,8 @@ func TestPanicAtTheBudget(t *testing.T) {
 		res := post(t, client, bubbleURL, notify("gopay"))
 		assert.Equal(t, 503, res.StatusCode)
 		pass(time.Minute)
-		assert.Contains(t, rec.logged(), "panic at the response budget")
+		assert.Contains(t, rec.logged(), "may not have left: an outer http.ResponseWriter panicked: not a Flusher")
+		assert.Contains(t, rec.logged(), "the store's Acquire panicked: driver bug")
 		assert.Equal(t, midhook.OutcomeLateHandled, rec.last().Outcome)
 	})
 }

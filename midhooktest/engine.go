@@ -24,8 +24,8 @@ import (
 // notification to a handler or a URL, and again after each answer that asks for it,
 // by the times and numbers of [MidtransRetries], or of the sender's own.
 //
-//	g := &midhooktest.Engine{Handler: mux, URL: "https://shop.example/midtrans", Secret: key}
-//	d, err := g.Deliver(ctx, midhooktest.Sample("gopay"))
+//	e := &midhooktest.Engine{Handler: mux, URL: "https://shop.example/midtrans", Secret: key}
+//	d, err := e.Deliver(ctx, midhooktest.Sample("gopay"))
 //
 // It takes its time from package time. In a bubble of testing/synctest the whole
 // 342 minutes pass in a moment; a real socket inside a bubble never makes progress,
@@ -38,7 +38,7 @@ import (
 // while it runs on ([Engine.Wait]). A panic, runtime.Goexit and too few bytes are a
 // broken connection.
 //
-// A Engine is safe for concurrent use; its fields must not be changed after the
+// An Engine is safe for concurrent use; its fields must not be changed after the
 // first delivery, and it must not be copied.
 type Engine struct {
 	Handler http.Handler // to deliver to; nil to deliver to URL
@@ -130,95 +130,95 @@ const answerSize = 1024
 // or lost. A lost notification is not an error: one is returned if the Engine
 // cannot work as it is set up, as with another Sender than Midtrans, and if ctx ends
 // before, then with the attempts so far.
-func (g *Engine) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
+func (e *Engine) Deliver(ctx context.Context, n *midhook.Notification) (Delivery, error) {
 	switch {
 	case n == nil:
 		return Delivery{}, errors.New("midhooktest: nil notification")
-	case g.Secret == "":
+	case e.Secret == "":
 		return Delivery{}, errNoKey
 	}
-	return g.deliver(ctx, shipment{n: n, body: Body(n, g.Secret)})
+	return e.deliver(ctx, shipment{n: n, body: Body(n, e.Secret)})
 }
 
 var errNoKey = errors.New("midhooktest: the engine needs a Secret to sign with")
 
 // DeliverSigned signs a body with Secret as the Sender does, delivers it, and
 // returns as Deliver does. All attempts have the same signature.
-func (g *Engine) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
+func (e *Engine) DeliverSigned(ctx context.Context, body []byte) (Delivery, error) {
 	switch {
-	case g.Secret == "":
+	case e.Secret == "":
 		return Delivery{}, errNoKey
-	case g.sender().Sign == nil:
-		return Delivery{}, fmt.Errorf("midhooktest: the sender %q needs a Sign", g.sender().Name)
+	case e.sender().Sign == nil:
+		return Delivery{}, fmt.Errorf("midhooktest: the sender %q needs a Sign", e.sender().Name)
 	}
-	header, body := g.sender().Sign(body, g.Secret, time.Now())
-	return g.DeliverRequest(ctx, header, body)
+	header, body := e.sender().Sign(body, e.Secret, time.Now())
+	return e.DeliverRequest(ctx, header, body)
 }
 
 // DeliverBody delivers a body as it is: one that was edited after it was signed,
 // or is no notification at all.
-func (g *Engine) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
-	return g.DeliverRequest(ctx, nil, body)
+func (e *Engine) DeliverBody(ctx context.Context, body []byte) (Delivery, error) {
+	return e.DeliverRequest(ctx, nil, body)
 }
 
 // DeliverRequest is DeliverBody with a header, besides the one that Midtrans sends.
-func (g *Engine) DeliverRequest(ctx context.Context, header http.Header, body []byte) (Delivery, error) {
+func (e *Engine) DeliverRequest(ctx context.Context, header http.Header, body []byte) (Delivery, error) {
 	n, err := midhook.Parse(body)
-	if err != nil || g.sender().Name != MidtransSender().Name {
+	if err != nil || e.sender().Name != MidtransSender().Name {
 		n = nil
 	}
-	return g.deliver(ctx, shipment{n: n, header: header.Clone(), body: slices.Clone(body)})
+	return e.deliver(ctx, shipment{n: n, header: header.Clone(), body: slices.Clone(body)})
 }
 
-func (g *Engine) sender() Sender {
-	if g.Sender == nil {
+func (e *Engine) sender() Sender {
+	if e.Sender == nil {
 		return MidtransSender()
 	}
-	return *g.Sender
+	return *e.Sender
 }
 
 // Wait returns when no handler runs that this Engine has called. A handler may
 // go on after its answer is complete, and after Midtrans has hung up; in a bubble,
 // whose time stops with its test, it must not go on then. For a URL there is
 // nothing to wait for.
-func (g *Engine) Wait() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.running > 0 {
-		if g.idle == nil {
-			g.idle = make(chan struct{})
+func (e *Engine) Wait() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.running > 0 {
+		if e.idle == nil {
+			e.idle = make(chan struct{})
 		}
-		idle := g.idle
-		g.mu.Unlock()
+		idle := e.idle
+		e.mu.Unlock()
 		<-idle
-		g.mu.Lock()
+		e.mu.Lock()
 	}
 }
 
-func (g *Engine) started() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.running++
+func (e *Engine) started() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running++
 }
 
-func (g *Engine) ended() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.running--
-	if g.running == 0 && g.idle != nil {
-		close(g.idle)
-		g.idle = nil
+func (e *Engine) ended() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running--
+	if e.running == 0 && e.idle != nil {
+		close(e.idle)
+		e.idle = nil
 	}
 }
 
-// shipment is what is delivered, and how other than the gateway's fields say.
+// shipment is what is delivered, and how other than the engine's fields say.
 type shipment struct {
 	n      *midhook.Notification
 	header http.Header // besides what each of the sender's requests has
 	body   []byte
-	url    string       // the gateway's if empty
-	policy *RetryPolicy // the gateway's if nil
-	speed  float64      // the gateway's if 0
+	url    string       // the engine's if empty
+	policy *RetryPolicy // the engine's if nil
+	speed  float64      // the engine's if 0
 	// between, if set, stands between Midtrans and the merchant.
 	between func(attempt int, send func() answer) answer
 }
@@ -234,19 +234,19 @@ type answer struct {
 // sender makes one request, and does not follow redirects.
 type sender func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer
 
-func (g *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
+func (e *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	d := Delivery{Notification: s.n}
-	target, send, err := g.route(s.url)
+	target, send, err := e.route(s.url)
 	if err != nil {
 		return d, fmt.Errorf("midhooktest: %w", err)
 	}
-	if sender := g.sender().Name; s.n != nil && sender != MidtransSender().Name {
+	if sender := e.sender().Name; s.n != nil && sender != MidtransSender().Name {
 		return d, fmt.Errorf("midhooktest: %s does not send Midtrans' notifications: its own go out by DeliverSigned", sender)
 	}
 	if ctx.Err() != nil {
 		return d, context.Cause(ctx)
 	}
-	policy, speed := g.policy(), g.speed()
+	policy, speed := e.policy(), e.speed()
 	if s.policy != nil {
 		policy = *s.policy
 	}
@@ -255,11 +255,11 @@ func (g *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write(s.body)
-	random := rand.New(rand.NewPCG(g.Seed, sum.Sum64()))
+	random := rand.New(rand.NewPCG(e.Seed, sum.Sum64()))
 
 	for elapsed := time.Duration(0); ; {
-		s.header = g.sender().requestHeader(s.header)
-		if g.disabled(policy) {
+		s.header = e.sender().requestHeader(s.header)
+		if e.disabled(policy) {
 			d.Reason = fmt.Sprintf("the endpoint is disabled: %d events in a row were lost", policy.DisableAfter)
 			return d, nil
 		}
@@ -276,13 +276,13 @@ func (g *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 			a.Next = policy.wait(made, random)
 		}
 		d.Attempts = append(d.Attempts, a)
-		d.Delivered = a.Err == nil && policy.succeeded(a.Status, []byte(a.Answer))
+		d.Delivered = a.Err == nil && policy.Succeeds(a.Status, []byte(a.Answer))
 		d.Reason = a.Why
-		if g.OnAttempt != nil {
-			g.OnAttempt(s.n, a)
+		if e.OnAttempt != nil {
+			e.OnAttempt(s.n, a)
 		}
 		if !again {
-			g.ends(policy, d.Delivered)
+			e.ends(policy, d.Delivered)
 			return d, nil
 		}
 		if err := sleep(ctx, a.Next, speed); err != nil {
@@ -293,22 +293,22 @@ func (g *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 }
 
 // disabled reports whether the sender has given the endpoint up.
-func (g *Engine) disabled(policy RetryPolicy) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return policy.disables(g.lost)
+func (e *Engine) disabled(policy RetryPolicy) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return policy.disables(e.lost)
 }
 
 // ends counts the events that were lost in a row. What was on its way when the
 // endpoint was disabled does not enable it again.
-func (g *Engine) ends(policy RetryPolicy, delivered bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+func (e *Engine) ends(policy RetryPolicy, delivered bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch {
 	case !delivered:
-		g.lost++
-	case !policy.disables(g.lost):
-		g.lost = 0
+		e.lost++
+	case !policy.disables(e.lost):
+		e.lost = 0
 	}
 }
 
@@ -328,7 +328,7 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 			ans = one()
 		}
 		a.Status, a.Answer, a.Err = ans.status, string(ans.body), ans.err
-		if a.Err != nil || !policy.follows(a.Status) {
+		if a.Err != nil || !slices.Contains(policy.Follow, a.Status) {
 			return
 		}
 		next, err := u.Parse(ans.header.Get("Location"))
@@ -336,7 +336,7 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 		case err != nil || ans.header.Get("Location") == "" || next.Host == "":
 			a.Err = fmt.Errorf("%d without a Location to follow", a.Status)
 			return
-		case len(a.Redirects) >= policy.Redirects:
+		case !policy.Follows(a.Status, len(a.Redirects)):
 			a.Err = fmt.Errorf("%d after %d redirects", a.Status, policy.Redirects)
 			return
 		}
@@ -345,45 +345,45 @@ func (a *Attempt) request(ctx context.Context, policy RetryPolicy, u *url.URL, s
 	}
 }
 
-func (g *Engine) policy() RetryPolicy {
-	if g.Policy == nil {
-		return g.sender().Policy
+func (e *Engine) policy() RetryPolicy {
+	if e.Policy == nil {
+		return e.sender().Policy
 	}
-	return *g.Policy
+	return *e.Policy
 }
 
-func (g *Engine) speed() float64 {
-	if g.Speed == 0 {
+func (e *Engine) speed() float64 {
+	if e.Speed == 0 {
 		return 1
 	}
-	return g.Speed
+	return e.Speed
 }
 
 // route says where to deliver to, and how.
-func (g *Engine) route(to string) (*url.URL, sender, error) {
-	if g.Speed < 0 || math.IsNaN(g.Speed) {
-		return nil, nil, fmt.Errorf("speed %v: it must be positive", g.Speed)
+func (e *Engine) route(to string) (*url.URL, sender, error) {
+	if e.Speed < 0 || math.IsNaN(e.Speed) {
+		return nil, nil, fmt.Errorf("speed %v: it must be positive", e.Speed)
 	}
 	if to == "" {
-		to = g.URL
+		to = e.URL
 	}
-	if g.Handler != nil {
+	if e.Handler != nil {
 		if to == "" {
 			to = "https://merchant.example/"
 		}
 	} else if to == "" {
-		return nil, nil, errors.New("the gateway needs a Handler or a URL")
+		return nil, nil, errors.New("the engine needs a Handler or a URL")
 	}
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, nil, errors.New("the URL must be an absolute http or https one")
 	}
-	if g.Handler != nil {
-		return u, g.call, nil
+	if e.Handler != nil {
+		return u, e.call, nil
 	}
 	client := http.Client{Transport: legacyTLS()}
-	if g.Client != nil {
-		client = *g.Client
+	if e.Client != nil {
+		client = *e.Client
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return u, func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {

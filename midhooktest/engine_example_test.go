@@ -74,10 +74,15 @@ func ExampleEngine_DeliverBody() {
 	// 6 false 403: no more than 5 retries, lost
 }
 
-// All scenarios against a merchant with midhook. In a test, TestHandler does this
-// and more; here the handler has no Mishap, and accepts one key.
+// Some scenarios against a merchant with midhook. In a test, TestHandler plays them
+// all; here the handler has no Mishap, and accepts one key.
 func ExampleScenarios() {
 	for _, scenario := range midhooktest.Scenarios() {
+		switch scenario.Name {
+		case "duplicate-storm", "challenge", "abandoned-attempt", "key-rotation", "edited-status":
+		default:
+			continue
+		}
 		hook, err := midhook.New("SB-Mid-server-test", midhook.WithLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			log.Fatal(err)
@@ -106,15 +111,10 @@ func ExampleScenarios() {
 
 	// Output:
 	// duplicate-storm 35 <nil>
-	// out-of-order 6 <nil>
-	// capture-then-settlement 2 <nil>
-	// slow-handler 0 midhooktest: slow-handler needs a Mishap, to be slow: unsupported operation
-	// crash 1 <nil>
-	// outage 20 <nil>
-	// burst 1000 <nil>
-	// redirect-trap 1 <nil>
 	// key-rotation 0 midhooktest: key-rotation needs a NextKey: unsupported operation
-	// tampering 9 <nil>
+	// challenge 10 <nil>
+	// abandoned-attempt 24 <nil>
+	// edited-status 46 <nil>
 }
 
 // A handler that answers 500 while its database is away, of which Midtrans retries

@@ -86,7 +86,7 @@ func TestEngineRequest(t *testing.T) {
 }
 
 // A handler in this process and one behind net/http's server look alike to the
-// gateway, whatever they do.
+// engine, whatever they do.
 func TestHandlerAndServerGiveTheSameAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -531,7 +531,7 @@ func TestEngineThatCannotWork(t *testing.T) {
 	assert.ErrorContains(t, err, "nil notification")
 }
 
-// By default the gateway speaks TLS 1.2, and checks certificates, as Midtrans does.
+// By default the engine speaks TLS 1.2, and checks certificates, as Midtrans does.
 func TestEngineTLS(t *testing.T) {
 	serve := func(config *tls.Config) *httptest.Server {
 		s := httptest.NewUnstartedServer(answers(200))
@@ -550,7 +550,7 @@ func TestEngineTLS(t *testing.T) {
 	assert.NoError(t, a.Err)
 }
 
-// Many deliveries at once through one gateway (for the race detector), and Wait
+// Many deliveries at once through one engine (for the race detector), and Wait
 // beside them.
 func TestEngineIsSafeForConcurrentUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

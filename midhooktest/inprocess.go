@@ -22,15 +22,15 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 
 // call makes one request to the handler. It returns when the answer is complete
 // or ctx ends; the handler may run on.
-func (g *Engine) call(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
+func (e *Engine) call(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
 	connection, hangUp := context.WithCancel(context.WithoutCancel(ctx))
 	w := &responseWriter{header: http.Header{}, length: -1, ended: make(chan struct{})}
 	r := serverRequest(connection, u, header, body, w)
-	g.started()
+	e.started()
 	go func() {
-		defer g.ended()
+		defer e.ended()
 		defer hangUp() // as net/http does when a handler has returned
-		w.serve(g.Handler, r)
+		w.serve(e.Handler, r)
 	}()
 	select {
 	case <-w.ended:
@@ -86,7 +86,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) Close() error { return nil }
 
-// responseWriter is the server's end of a connection to the gateway. What is not
+// responseWriter is the server's end of a connection to the engine. What is not
 // flushed leaves when the handler returns.
 type responseWriter struct {
 	mu              sync.Mutex

@@ -2,14 +2,8 @@ package midhooktest
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/midhook/midhook"
@@ -25,13 +19,30 @@ type Subject struct {
 	// shipped, a balance was credited. Without it, a scenario sees the answers only.
 	Fulfilled func(orderID string) int
 
+	// Refunded, if set, says how much of an order's payment was given back so far, all
+	// refunds together, in hundredths of the currency unit.
+	Refunded func(orderID string) int64
+
+	// Reversed, if set, says whether the shop knows that the money of an order it was
+	// paid for is gone again: a chargeback, a deny after the settlement (the bank has
+	// taken it back), or a cancel after the capture. A refund, or a part of the money,
+	// need not count.
+	Reversed func(orderID string) bool
+
 	// Place, if set, makes an order of that total, which a scenario will pay for,
 	// and returns its order_id: for a handler that knows its orders. By default
 	// scenarios make up ids, the same each time.
 	Place func(grossAmount string) (orderID string)
 
+	// Price, if set, is what every order costs, as in gross_amount: "25000.00", which
+	// is also the default. With a Price, or a Place, the handler is expected to know
+	// what an order costs, and WrongAmount is played.
+	Price string
+
 	// Status, if set, is told what Midtrans' status API says from now on, for a
-	// handler that asks it: [StatusServer.Put].
+	// handler that asks it: [StatusServer.Put]. With it, scenarios also send what a
+	// signature alone cannot tell from the truth: a signed cancel or refund of
+	// status_code 200 that was edited to settlement.
 	Status func(*midhook.Notification)
 
 	// Mishap is what the handler's code calls before it fulfils an order. Some
@@ -80,13 +91,18 @@ func TestHandler(t *testing.T, newSubject func(t *testing.T) Subject) {
 // gets is the bubble's, without Run and Parallel. What it starts must have ended
 // with the test (t.Cleanup), and must not be waiting for the world outside: a
 // handler that talks to a database or any other real socket stands still in a
-// bubble. Test such a one with [Scenario.Play], at a [Engine].Speed of its own.
+// bubble. Test such a one with [Scenario.Play], at an [Engine].Speed of its own.
+//
+// A handler or a test double that holds a mutex while it works stops the bubble's
+// clock for ever as soon as another delivery waits for the mutex. Test notices
+// within seconds, fails, and names the goroutines; the bubble is left behind. A
+// channel with room for one does what the mutex does, and stops no clock.
 //
 // The test is skipped if the scenario needs what the Subject has not.
 func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
 	t.Helper()
 	var lacking error
-	synctest.Test(t, func(t *testing.T) {
+	testInBubble(t, func(t *testing.T) {
 		t.Helper()
 		subject := newSubject(t)
 		switch {
@@ -121,8 +137,8 @@ func (s Scenario) Test(t *testing.T, newSubject func(t *testing.T) Subject) {
 //		})
 //	}
 //
-// At the [Engine].Speed of 3600 a scenario takes six seconds or less. With a
-// Mishap, those whose handlers are slow, SlowHandler and Burst, are played at 60 at
+// At an [Engine].Speed of 3600 a scenario takes ten seconds or less, and six more
+// for each notification that is lost. With a Mishap, those whose handlers are slow, SlowHandler and Burst, are played at 60 at
 // most, so that retries leave the handler some time, and take some minutes.
 func (s Scenario) Play(ctx context.Context, subject Subject) ([]Delivery, error) {
 	switch {
@@ -143,196 +159,4 @@ func (s Scenario) Play(ctx context.Context, subject Subject) ([]Delivery, error)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.deliveries, errors.Join(p.problems...)
-}
-
-// performance is a scenario being played.
-type performance struct {
-	Scenario
-	Subject
-	ctx    context.Context
-	start  time.Time
-	speed  float64
-	orders int
-
-	mu         sync.Mutex
-	deliveries []Delivery
-	problems   []error
-}
-
-// total is what every order costs.
-const total = "25000.00"
-
-// order makes an order that nobody has paid for.
-func (p *performance) order() string {
-	if p.Place != nil {
-		return p.Place(total)
-	}
-	p.orders++
-	return fmt.Sprintf("%s-%d", p.Name, p.orders)
-}
-
-// notification is a sample about an order's transaction number nr.
-func (p *performance) notification(sample, order string, nr int, tweaks ...Tweak) *midhook.Notification {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s#%d", order, nr))
-	id := hex.EncodeToString(sum[:])
-	uuid := fmt.Sprintf("%s-%s-4%s-8%s-%s", id[:8], id[8:12], id[13:16], id[17:20], id[20:32])
-	return Sample(sample, append([]Tweak{Order(order), Transaction(uuid), Amount(total), Time(p.start)}, tweaks...)...)
-}
-
-// paid says that an order's first transaction was paid.
-func (p *performance) paid(order string) *midhook.Notification {
-	return p.notification("gopay", order, 1)
-}
-
-// pending says that it was not, yet.
-func (p *performance) pending(order string) *midhook.Notification {
-	return p.notification("gopay", order, 1, Status("201", midhook.StatusPending), Field("settlement_time", nil))
-}
-
-// happened makes n true, before it is delivered.
-func (p *performance) happened(n *midhook.Notification) *midhook.Notification {
-	if p.Status != nil {
-		p.Status(n)
-	}
-	return n
-}
-
-// deliver delivers n until it is delivered or lost.
-func (p *performance) deliver(n *midhook.Notification) Delivery {
-	return p.ship(shipment{n: n})
-}
-
-// ship delivers what needs more than a notification and the gateway's own ways.
-func (p *performance) ship(s shipment) Delivery {
-	if s.body == nil {
-		s.body = Body(s.n, p.Engine.Secret)
-	}
-	s.speed = p.speed
-	d, err := p.Engine.deliver(p.ctx, s)
-	if err != nil {
-		p.fail(err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.deliveries = append(p.deliveries, d)
-	return d
-}
-
-// together does what has to happen n times at once.
-func (p *performance) together(n int, do func(i int)) {
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { do(i) })
-	}
-	all.Wait()
-}
-
-// pause lets d of Midtrans' time pass.
-func (p *performance) pause(d time.Duration) {
-	if err := sleep(p.ctx, d, p.speed); err != nil {
-		p.fail(err)
-	}
-}
-
-// passed is how much of Midtrans' time has passed since the beginning.
-func (p *performance) passed() time.Duration {
-	return time.Duration(float64(time.Since(p.start)) * p.speed)
-}
-
-// needs reports whether the subject has what the scenario cannot do without.
-func (p *performance) needs(what string, has bool) bool {
-	if !has {
-		p.problem(fmt.Errorf("midhooktest: %s needs %s: %w", p.Name, what, errors.ErrUnsupported))
-	}
-	return has
-}
-
-// mishap arms the subject's.
-func (p *performance) mishap(now func(context.Context) error) {
-	if p.Mishap != nil {
-		p.Mishap.be(now)
-	}
-}
-
-// met checks that the mishap could happen, for otherwise nothing was tested.
-func (p *performance) met() {
-	p.mu.Lock()
-	sound := len(p.problems) == 0
-	p.mu.Unlock()
-	if sound && p.Mishap != nil && p.Mishap.unmet() {
-		p.fail(errors.New("nothing called Subject.Mishap.Happen: the handler's code must, before it fulfils an order"))
-	}
-}
-
-// delivered checks that no delivery was lost.
-func (p *performance) delivered(ds ...Delivery) {
-	var lost []Delivery
-	for _, d := range ds {
-		if !d.Delivered && len(d.Attempts) > 0 { // without any, why not is told already
-			lost = append(lost, d)
-		}
-	}
-	if len(lost) > 0 {
-		p.broken(p.Rule, "%d of %d notifications were lost, one of them by\n%s", len(lost), len(ds), lost[0])
-	}
-}
-
-// fulfilled checks that the orders were fulfilled so many times each.
-func (p *performance) fulfilled(want int, orders ...string) {
-	if p.Fulfilled == nil {
-		return
-	}
-	p.Engine.Wait()
-	for _, order := range orders {
-		if got := p.Fulfilled(order); got != want {
-			p.broken(p.Rule, "order %s was fulfilled %s, want %s%s", order, times(got), times(want), p.attempts(order))
-			return // one is enough to see why
-		}
-	}
-}
-
-func times(n int) string {
-	switch n {
-	case 0:
-		return "never"
-	case 1:
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// attempts shows the first deliveries about an order.
-func (p *performance) attempts(order string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var b strings.Builder
-	shown := 0
-	for _, d := range p.deliveries {
-		if d.Notification != nil && d.Notification.OrderID == order && shown < 3 {
-			shown++
-			fmt.Fprintf(&b, "\n%s:\n%s", d.Notification.TransactionStatus, d)
-		}
-	}
-	return b.String()
-}
-
-// broken reports that a rule was, and how that was seen.
-func (p *performance) broken(rule, seen string, args ...any) {
-	how := strings.ReplaceAll(fmt.Sprintf(seen, args...), "\n", "\n\t")
-	p.problem(fmt.Errorf("%s: %s\n\t%s", p.Name, rule, how))
-}
-
-// fail reports that the scenario could not be played.
-func (p *performance) fail(err error) { p.problem(fmt.Errorf("midhooktest: %s: %w", p.Name, err)) }
-
-// problem reports each once: what ends one delivery may end a thousand.
-func (p *performance) problem(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, other := range p.problems {
-		if other.Error() == err.Error() {
-			return
-		}
-	}
-	p.problems = append(p.problems, err)
 }

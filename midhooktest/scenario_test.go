@@ -342,14 +342,14 @@ func TestPlayRefusesWhatItCannotPlay(t *testing.T) {
 	h := sound()
 	for says, c := range map[string]struct {
 		scenario midhooktest.Scenario
-		gateway  *midhooktest.Engine
+		engine   *midhooktest.Engine
 	}{
 		"none of Scenarios":  {midhooktest.Scenario{Name: "mine"}, h.subject(h).Engine},
 		"are required":       {midhooktest.Crash, nil},
 		"its Secret":         {midhooktest.Crash, &midhooktest.Engine{Handler: h}},
 		"a Handler or a URL": {midhooktest.Tampering, &midhooktest.Engine{Secret: key}},
 	} {
-		_, err := c.scenario.Play(t.Context(), midhooktest.Subject{Engine: c.gateway})
+		_, err := c.scenario.Play(t.Context(), midhooktest.Subject{Engine: c.engine})
 		require.ErrorContains(t, err, says)
 		assert.Equal(t, 1, strings.Count(err.Error(), says), "once is enough")
 	}

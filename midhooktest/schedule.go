@@ -31,7 +31,7 @@ type RetryPolicy struct {
 
 	Successes    [2]int // the lowest and the highest status of a success; 0 and 0 for every 2xx
 	WantsJSON    bool   // a success has a JSON body
-	DisableAfter int    // so many events in a row that were lost end all deliveries of a Gateway; 0 for never
+	DisableAfter int    // so many events in a row that were lost end all deliveries of an Engine; 0 for never
 }
 
 // MidtransRetries returns the policy of Midtrans: 15 s for an attempt; no retry
@@ -79,9 +79,26 @@ func PayMongoRetries() RetryPolicy {
 	return p
 }
 
-// succeeded reports whether an answer is a success.
-func (p RetryPolicy) succeeded(status int, body []byte) bool {
+// Succeeds reports whether the sender takes an answer for a success. Of a longer
+// body its first kilobyte will do.
+func (p RetryPolicy) Succeeds(status int, body []byte) bool {
 	return p.welcome(status) && (!p.WantsJSON || isJSON(body))
+}
+
+// RetriesAfter is how many times the sender comes again at most when this is the
+// latest answer's status, 0 if there was no answer. It does not look at successes.
+func (p RetryPolicy) RetriesAfter(status int) int {
+	allowed, known := p.Retries[status]
+	if !known {
+		allowed = p.Otherwise
+	}
+	return min(allowed, len(p.Waits))
+}
+
+// Follows reports whether the sender follows the redirect of a status when it has
+// followed so many others in one attempt.
+func (p RetryPolicy) Follows(status, followed int) bool {
+	return slices.Contains(p.Follow, status) && followed < p.Redirects
 }
 
 // welcome reports whether a status is that of a success.
@@ -106,15 +123,6 @@ func isJSON(body []byte) bool {
 // disables reports whether so many lost events in a row end all deliveries.
 func (p RetryPolicy) disables(lost int) bool { return p.DisableAfter > 0 && lost >= p.DisableAfter }
 
-// retries is how many retries an answer allows; status is 0 if there was none.
-func (p RetryPolicy) retries(status int) int {
-	allowed, known := p.Retries[status]
-	if !known {
-		allowed = p.Otherwise
-	}
-	return min(allowed, len(p.Waits))
-}
-
 // judge says whether another attempt follows when made retries were made, and
 // why, in words.
 func (p RetryPolicy) judge(made int, status int, body []byte, err error) (again bool, why string) {
@@ -122,8 +130,8 @@ func (p RetryPolicy) judge(made int, status int, body []byte, err error) (again 
 	if err != nil {
 		seen, status = err.Error(), 0
 	}
-	allowed := p.retries(status)
-	succeeded := err == nil && p.succeeded(status, body)
+	allowed := p.RetriesAfter(status)
+	succeeded := err == nil && p.Succeeds(status, body)
 	if !succeeded && status/100 == 2 {
 		seen += " is no success"
 		if p.welcome(status) { // so it was the body
@@ -149,8 +157,6 @@ func (p RetryPolicy) wait(made int, random *rand.Rand) time.Duration {
 	longest := p.Waits[made]
 	return longest - time.Duration(p.Early*random.Float64()*float64(longest))
 }
-
-func (p RetryPolicy) follows(status int) bool { return slices.Contains(p.Follow, status) }
 
 // once is the policy without retries.
 func (p RetryPolicy) once() RetryPolicy {

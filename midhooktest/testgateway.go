@@ -328,7 +328,7 @@ func (tr *gatewayTrial) sendRequest(g *Engine, header http.Header, body []byte) 
 
 // ends reports whether the sender takes an answer for a success.
 func (tr *gatewayTrial) ends(a Attempt) bool {
-	return a.Err == nil && tr.Sender.Policy.succeeded(a.Status, []byte(a.Answer))
+	return a.Err == nil && tr.Sender.Policy.Succeeds(a.Status, []byte(a.Answer))
 }
 
 // wantEnd requires that the sender does not come again because all is well.

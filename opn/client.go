@@ -144,3 +144,8 @@ func (c *Client) get(ctx context.Context, from, to time.Time, offset int) (list,
 	}
 	return l, nil
 }
+
+// Interface guards
+var (
+	_ fmt.Formatter = Client{}
+)

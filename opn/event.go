@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/identity"
 	"github.com/midhook/midhook/internal/object"
 	"github.com/midhook/midhook/internal/redact"
 )
@@ -97,12 +94,17 @@ var eventFields = object.TableOf[fields]()
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and where id or key is not a string or is blank.
 // It is tolerant of everything else: data may be missing, null, or of a kind this
-// version does not know.
+// version does not know. It refuses what MarshalJSON printed.
 func Parse(body []byte) (*Event, error) {
 	e := &Event{raw: string(body)}
 	var f fields
-	if err := eventFields.Decode(body, e.raw, &f, nil); err != nil {
+	printed := false
+	member := func(name string) { printed = printed || name == redact.Mark }
+	if err := eventFields.Decode(body, e.raw, &f, member); err != nil {
 		return nil, fmt.Errorf("%w: %w", midhook.ErrMalformed, err)
+	}
+	if printed {
+		return nil, fmt.Errorf("%w: it is what MarshalJSON prints, not the body", midhook.ErrMalformed)
 	}
 	e.ID, _ = object.Text(f.ID)
 	key, _ := object.Text(f.Key)
@@ -117,6 +119,17 @@ func Parse(body []byte) (*Event, error) {
 		e.CreatedAt = t
 	}
 	return e, nil
+}
+
+// UnmarshalJSON is [Parse], and leaves e as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Event.Raw].
+func (e *Event) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*e = *parsed
+	}
+	return err
 }
 
 // content is what this package reads of an event's data.
@@ -183,55 +196,3 @@ func (e *Event) Raw() []byte {
 // holds: one this version does not know, or one of an unexpected type. It reads
 // the body again each time.
 func (e *Event) Extra(name string) (json []byte, ok bool) { return eventFields.Extra(e.raw, name) }
-
-// IdempotencyKey is the same for every delivery of the event, for the events API's
-// record of it, and in every version of this package: 64 hexadecimal digits, made
-// of the id, that no other gateway's event has. Put it into a unique index beside
-// the effect.
-func (e *Event) IdempotencyKey() string {
-	return identity.Digest("opn", e.ID)
-}
-
-// Message is what the pipeline is to know of e, for [midhook.Middleware.HandleMessage]
-// and a gateway of one's own. It does not verify e.
-func (e *Event) Message(keyLabel string) midhook.Message {
-	return midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: keyLabel}
-}
-
-// summary is what may be shown of an event anywhere.
-func (e *Event) summary() []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String("id", e.ID),
-		slog.String("key", string(e.Key)),
-		slog.Bool("livemode", e.Livemode),
-	}
-	c := e.content()
-	if _, err := strconv.ParseInt(c.Amount, 10, 64); err != nil {
-		c.Amount = ""
-	}
-	if strings.HasPrefix(c.ID, "tokn_") || c.Object == "token" {
-		c.ID = "" // with a card's token its holder can be charged
-	}
-	return redact.Attrs(attrs,
-		"data_object", c.Object,
-		"data_id", c.ID,
-		"status", c.Status,
-		"amount", c.Amount,
-		"currency", c.Currency,
-	)
-}
-
-// LogValue shows ids, key, status and amount, nothing sensitive.
-func (e *Event) LogValue() slog.Value {
-	if e == nil {
-		return slog.Value{}
-	}
-	return slog.GroupValue(e.summary()...)
-}
-
-// Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
-func (e Event) Format(f fmt.State, _ rune) { redact.Format(f, e.summary()) }
-
-// MarshalJSON gives what LogValue shows. To store an event, store [Event.Raw],
-// which Parse reads again.
-func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.summary()) }

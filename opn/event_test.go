@@ -3,7 +3,6 @@ package opn_test
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -203,47 +202,6 @@ func TestUnknownKey(t *testing.T) {
 	assert.Equal(t, e, e.Message("").Value)
 }
 
-// Rule: the identity is the event's id, for good, and no other gateway's.
-func TestIdentity(t *testing.T) {
-	e := parse(t, testBody)
-	assert.Equal(t, "0be4e9966173abb2744f053951dcc53cec1f100a4838d672b6218e11a41181fa", e.IdempotencyKey(), "stable: it is in merchants' databases")
-	listed := parse(t, strings.Replace(chargeEvent("evnt_test_1"), `"object":"event"`, `"webhook_deliveries":[]`, 1))
-	assert.Equal(t, e.IdempotencyKey(), listed.IdempotencyKey())
-	assert.NotEqual(t, e.IdempotencyKey(), parse(t, chargeEvent("evnt_test_2")).IdempotencyKey())
-
-	msg := e.Message("next")
-	assert.Equal(t, midhook.Message{Value: e, Key: e.IdempotencyKey(), KeyLabel: "next"}, msg, "no order is documented, so none supersedes another")
-}
-
-// Rule: printed, logged or marshalled, an event shows ids, key, status and amount,
-// and nothing of a customer.
-func TestEventShowsNothingSensitive(t *testing.T) {
-	const body = `{"object":"event","id":"evnt_test_1","livemode":true,"key":"charge.complete","x":"sensitive","data":{"object":"charge","id":"chrg_test_1",` +
-		`"amount":100000,"currency":"THB","status":"successful","description":"sensitive","ip":"sensitive","authorize_uri":"sensitive",` +
-		`"card":{"name":"sensitive","last_digits":"sensitive","fingerprint":"sensitive"},"source":{"phone_number":"sensitive","email":"sensitive"},"metadata":{"a":"sensitive"}}}`
-	e := parse(t, body)
-	var out strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-		fmt.Fprintf(&out, verb+"\n"+verb+"\n"+verb+"\n", e, *e, []opn.Event{*e})
-	}
-	marshalled, err := json.Marshal(map[string]any{"pointer": e, "value": *e})
-	require.NoError(t, err)
-	out.Write(marshalled)
-	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("event", "pointer", e, "value", *e, "nested", struct{ E *opn.Event }{e}, "none", (*opn.Event)(nil))
-	}
-	assert.NotContains(t, out.String(), "sensitive")
-	assert.JSONEq(t, `{"id":"evnt_test_1","key":"charge.complete","livemode":true,"data_object":"charge","data_id":"chrg_test_1","status":"successful","amount":"100000","currency":"THB"}`,
-		string(mustMarshal(t, e)))
-	assert.Equal(t, `id="evnt_test_1" key="charge.complete" livemode="true" data_object="charge" data_id="chrg_test_1" status="successful" amount="100000" currency="THB"`, fmt.Sprint(e))
-
-	for _, data := range []string{`{"object":"token","id":"sensitive"}`, `{"id":"tokn_test_sensitive"}`, `{"amount":"sensitive"}`, `"sensitive"`, `{"status":{"a":"sensitive"}}`} {
-		e := parse(t, `{"id":"evnt_test_1","key":"x","data":`+data+`}`)
-		assert.NotContains(t, fmt.Sprint(e)+string(mustMarshal(t, e))+e.LogValue().String(), "sensitive")
-	}
-	assert.Equal(t, `id="evnt\n1" key="x" livemode="false"`, fmt.Sprint(parse(t, `{"id":"evnt\n1","key":"x"}`)), "no id can forge a log line")
-}
-
 func mustMarshal(t testing.TB, v any) []byte {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -279,4 +237,26 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, e, again)
 	})
+}
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{testBody, chargeEvent("evnt_test_1"), `{"id":"evnt_test_2","key":"x"}`} {
+		e := parse(t, body)
+		var again opn.Event
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, *e, again)
+		assert.Equal(t, body, string(again.Raw()))
+
+		for _, v := range []any{e, *e} {
+			assert.ErrorIs(t, json.Unmarshal(mustMarshal(t, v), &again), midhook.ErrMalformed)
+			_, err := opn.Parse(mustMarshal(t, v))
+			assert.ErrorIs(t, err, midhook.ErrMalformed)
+		}
+		job := mustMarshal(t, struct{ E *opn.Event }{e})
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ E *opn.Event }{}), midhook.ErrMalformed)
+		assert.Equal(t, *e, again, "what is refused changes nothing")
+	}
+	assert.ErrorIs(t, json.Unmarshal([]byte(`{"id":"evnt_test_1"}`), new(opn.Event)), midhook.ErrMalformed)
 }

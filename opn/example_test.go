@@ -103,19 +103,16 @@ func ExampleClient_Reconcile() {
 
 	reconcile := func(ctx context.Context, done time.Time, ticks <-chan time.Time) {
 		for now := range ticks {
-			from := done.Add(-time.Hour)
-			if oldest := now.Add(-23 * time.Hour); from.Before(oldest) {
-				from = oldest // the store has forgotten what was handled a day ago
-			}
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-			err := client.Reconcile(ctx, hook, from, handler)
+			err := client.Reconcile(ctx, hook, done.Add(-time.Hour), handler)
 			cancel()
+			var left *opn.ReconcileError
 			if err != nil {
-				var event *midhook.OutcomeError
-				fmt.Println("next time, an event's own failure:", errors.As(err, &event))
-				continue
+				fmt.Println(err) // what is left for a person to look at is in it, too
 			}
-			done = now // kept where a restart finds it
+			if err == nil || errors.As(err, &left) && left.Complete() {
+				done = now // kept where a restart finds it
+			}
 		}
 	}
 

@@ -4,106 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"time"
 
 	"github.com/midhook/midhook"
 )
 
-// Events lists the account's events between from and to, both included to the
-// second, in the order in which they happened. A zero to is now; a zero from, and
-// one after to, is an error. The API is asked for a hundred at a time, while they
-// are read.
-//
-// An event that cannot be read comes as an error that is [midhook.ErrMalformed],
-// and the next ones follow. Any other error is the last: [ErrUnauthorized],
-// [ErrRateLimited], [ErrUnavailable], or that of ctx. None holds the key.
-//
-// The events can be trusted, for the API was asked with the secret key; but their
-// Raw holds more than was delivered, such as webhook_deliveries.
-func (c *Client) Events(ctx context.Context, from, to time.Time) iter.Seq2[*Event, error] {
-	return func(yield func(*Event, error) bool) {
-		if to.IsZero() {
-			to = time.Now()
-		}
-		err := c.each(ctx, from, to, func(e *Event, err error) bool {
-			if err != nil {
-				err = fmt.Errorf("opn: %w", err)
-			}
-			return yield(e, err)
-		})
-		if err != nil {
-			yield(nil, fmt.Errorf("opn: %w", err))
-		}
-	}
-}
-
-// ceil is the next full second: the API knows no fractions.
-func ceil(t time.Time) time.Time {
-	if s := t.Truncate(time.Second); s.Before(t) {
-		return s.Add(time.Second)
-	}
-	return t
-}
-
-// slack is how far outside of the time that was asked for an event may be.
-const slack = time.Minute
-
-// each yields until there is nothing more, or nobody wants more, and returns what
-// else ends it. from and to are the same for each page, or offsets would shift.
-func (c *Client) each(ctx context.Context, from, to time.Time, yield func(*Event, error) bool) error {
-	switch {
-	case from.IsZero():
-		return errors.New("from must not be zero: it would be all that the account has ever done")
-	case from.After(to):
-		return errors.New("from must not be after to")
-	}
-	to = ceil(to)
-	seen := map[string]bool{}
-	for offset, total := 0, 0; ; {
-		part, err := c.get(ctx, from, to, offset)
-		if err != nil {
-			return err
-		}
-		if offset == 0 {
-			total = *part.Total // what is added meanwhile is for the next run, so that there is an end
-		}
-		fresh := false
-		for _, item := range part.Data {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			e, err := Parse(item)
-			id := string(item)
-			if err == nil {
-				id = e.ID
-			} else {
-				err = fmt.Errorf("a listed event: %w", err)
-			}
-			if err == nil && !e.CreatedAt.IsZero() && (e.CreatedAt.Before(from.Add(-slack)) || e.CreatedAt.After(to.Add(slack))) {
-				return fmt.Errorf("%w: it lists events from before or after what was asked for", ErrUnavailable) // years of them, perhaps
-			}
-			if seen[id] {
-				continue
-			}
-			seen[id], fresh = true, true
-			if !yield(e, err) {
-				return nil
-			}
-		}
-		switch offset += len(part.Data); {
-		case len(part.Data) > 0 && offset > *part.Total:
-			return fmt.Errorf("%w: it lists more events than its total", ErrUnavailable)
-		case offset >= total:
-			return nil
-		case !fresh:
-			return fmt.Errorf("%w: it lists fewer events than its total, or the same ones again", ErrUnavailable)
-		}
-	}
-}
-
-// maxErrors is how many events' errors Reconcile returns.
+// maxErrors is how many events' errors Reconcile returns, of each kind.
 const maxErrors = 10
 
 // Reconcile asks the events API for what has happened since from, and hands each
@@ -115,45 +22,68 @@ const maxErrors = 10
 //
 // Opn does not guarantee to deliver an event again, so run this every few minutes
 // (in one process will do), with a from one hour before the start of the last run
-// that returned nil, but never further back than [midhook.WithKeep]. Only hook's
-// store tells what was handled: next runs again for what it has forgotten. A store
-// in this process's memory forgets everything at a restart, and every restart would
-// then run next again for the last hour's events, unless next tells them by their
-// [Event.IdempotencyKey]: use a store that lasts. A zero from is refused.
+// that returned nil, or an error whose [ReconcileError.Complete] is true. A zero
+// from is refused.
+//
+// Only hook's store tells what was handled, and only for as long as
+// [midhook.WithKeep] says. So no run goes further back than that, less a margin of
+// a 24th: 23 hours by default. What happened before is left out, whatever from is,
+// and the error says from when on events were looked at. After an outage that was
+// longer, look yourself for what happened until then ([Client.Events]); to hand that
+// on needs a unique index over [Event.IdempotencyKey] beside the effect. So does a
+// store in this process' memory, which forgets everything at a restart: next then
+// runs again for the events since from.
 //
 // One event that fails does not keep the others from being handled, nor does a next
-// that panics. Each may take as long as budget and grace: give ctx a deadline. The
-// error tells of the first ten and how many more there are, with a
-// [midhook.OutcomeError] for each, such as OutcomeInFlight for an event that is
-// being handled elsewhere for longer than the response budget, or with
-// [midhook.ErrMalformed] for one that cannot be read; and of what has ended the run
-// early, see [Client.Events]. Each event that can be read is also in hook's log,
-// and goes to its observer, like a delivery.
+// that panics. Each may take as long as budget and grace: give ctx a deadline. What
+// was not handled is told by a [ReconcileError]. Each event that can be read is also
+// in hook's log, and goes to its observer, like a delivery.
 func (c *Client) Reconcile(ctx context.Context, hook *midhook.Middleware, from time.Time, next http.Handler) error {
 	if hook == nil || next == nil {
 		return errors.New("opn: reconcile: neither the middleware nor the handler may be nil")
 	}
-	var failed []error
-	more := 0
-	end := c.each(ctx, from, time.Now(), func(e *Event, err error) bool {
-		if err == nil {
-			err = handle(ctx, hook, e, next)
+	var result ReconcileError
+	started := time.Now()
+	if oldest := ceil(started.Add(margin(hook) - hook.Keep())); !from.IsZero() && from.Before(oldest) {
+		from, result.Since = oldest, oldest
+		if from.After(started) { // all of a keep shorter than the API's seconds is forgotten
+			from = started
 		}
+	}
+	result.Ended = c.each(ctx, from, started, func(e *Event, err error) bool {
 		switch {
-		case err != nil && len(failed) < maxErrors:
-			failed = append(failed, err)
 		case err != nil:
-			more++
+			result.UnreadableCount++
+			if len(result.Unreadable) < maxErrors {
+				result.Unreadable = append(result.Unreadable, err)
+			}
+			return true
+		case isForgotten(hook, e):
+			result.Skipped++
+			return true
+		}
+		if err := handle(ctx, hook, e, next); err != nil {
+			result.FailedCount++
+			if len(result.Failed) < maxErrors {
+				result.Failed = append(result.Failed, err)
+			}
 		}
 		return true
 	})
-	if more > 0 {
-		failed = append(failed, fmt.Errorf("%d more events were not handled", more))
+	if result.isEmpty() {
+		return nil
 	}
-	if err := errors.Join(append(failed, end)...); err != nil {
-		return fmt.Errorf("opn: reconcile: %w", err)
-	}
-	return nil
+	return &result
+}
+
+// margin is how much earlier than hook's store Reconcile takes an event to be
+// forgotten: for a clock that differs from Opn's, and for the time of a run.
+func margin(hook *midhook.Middleware) time.Duration { return hook.Keep() / 24 }
+
+// isForgotten reports whether an event has become so old since the run began that
+// hook's store may not remember that it was handled.
+func isForgotten(hook *midhook.Middleware, e *Event) bool {
+	return !e.CreatedAt.IsZero() && time.Since(e.CreatedAt) > hook.Keep()-margin(hook)/2
 }
 
 // handle hands one event on. A panic would end the program here, where there is no
@@ -168,4 +98,67 @@ func handle(ctx context.Context, hook *midhook.Middleware, e *Event, next http.H
 		}
 	}()
 	return hook.HandleMessage(ctx, e.Message(""), e.Raw(), next)
+}
+
+// ReconcileError is what [Client.Reconcile] returns where it did not handle every
+// event since from. It is each of its errors ([errors.Is], [errors.As]).
+type ReconcileError struct {
+	// Failed are the errors of the first ten of the FailedCount events that were not
+	// handled this time, each with a [midhook.OutcomeError], such as OutcomeInFlight
+	// for an event that is being handled elsewhere for longer than the response budget.
+	Failed      []error
+	FailedCount int
+
+	// Unreadable are the first ten of the UnreadableCount events that [Parse] refuses,
+	// each an [UnreadableError]. Another run meets them again.
+	Unreadable      []error
+	UnreadableCount int
+
+	// Since is where the run began, if that is later than it was asked to: the store
+	// may have forgotten what was handled before. Skipped counts the events that
+	// became as old while the run went on. No later run comes back to either.
+	Since   time.Time
+	Skipped int
+
+	// Ended is what ended the run early: the context's error, or the API's, see
+	// [Client.Events].
+	Ended error
+}
+
+// Complete reports whether another run from the same time could do no better: every
+// event that can be read, and that the store can tell from a handled one, was
+// handled. The next run may then begin where it would after nil; what the error
+// tells is for a person to look at.
+func (e *ReconcileError) Complete() bool { return e.FailedCount == 0 && e.Ended == nil }
+
+func (e *ReconcileError) isEmpty() bool {
+	return e.Complete() && e.UnreadableCount == 0 && e.Skipped == 0 && e.Since.IsZero()
+}
+
+// Error has one line for each error. It quotes nothing of an event but its id.
+func (e *ReconcileError) Error() string {
+	return "opn: reconcile: " + errors.Join(e.Unwrap()...).Error()
+}
+
+// Unwrap returns all that is wrong.
+func (e *ReconcileError) Unwrap() (errs []error) {
+	errs = append(errs, e.Failed...)
+	if more := e.FailedCount - len(e.Failed); more > 0 {
+		errs = append(errs, fmt.Errorf("%d more events were not handled", more))
+	}
+	errs = append(errs, e.Unreadable...)
+	if more := e.UnreadableCount - len(e.Unreadable); more > 0 {
+		errs = append(errs, fmt.Errorf("%d more events cannot be read", more))
+	}
+	if !e.Since.IsZero() {
+		errs = append(errs, fmt.Errorf("nothing before %s was looked at: the store may have forgotten what was handled then",
+			e.Since.UTC().Format(time.RFC3339)))
+	}
+	if e.Skipped > 0 {
+		errs = append(errs, fmt.Errorf("%d events were left out: the store may have forgotten that they were handled", e.Skipped))
+	}
+	if e.Ended != nil {
+		errs = append(errs, e.Ended)
+	}
+	return errs
 }

@@ -281,3 +281,200 @@ func (f *forgetful) Finish(ctx context.Context, c midhook.Claim, keep time.Durat
 	}
 	return f.Store.Finish(ctx, c, keep)
 }
+
+// listing is an events API that lists what happened within the time it is asked for.
+type listing struct {
+	*eventsAPI
+	oldest time.Time // that it was asked for
+}
+
+type happened struct {
+	id string
+	at time.Time
+}
+
+func newListing(events *[]happened) *listing {
+	l := &listing{eventsAPI: newEventsAPI(0)}
+	l.tamper = func(call int, list map[string]any) *http.Response {
+		from, _ := time.Parse(time.RFC3339, list["from"].(string))
+		to, _ := time.Parse(time.RFC3339, list["to"].(string))
+		if l.oldest.IsZero() || from.Before(l.oldest) {
+			l.oldest = from
+		}
+		data := []any{}
+		for _, e := range *events {
+			if at := e.at.Truncate(time.Second); !at.Before(from) && !at.After(to) {
+				data = append(data, map[string]any{"id": e.id, "key": "charge.complete", "created_at": at.UTC().Format(time.RFC3339)})
+			}
+		}
+		list["total"] = len(data)
+		list["data"] = data[min(len(data), list["offset"].(int)):]
+		return nil
+	}
+	return l
+}
+
+// Rule: an event that always fails, or that cannot be read, has no other handled
+// again, however long it goes on; neither does an outage that is longer than the
+// store remembers, nor a loop that begins at the same time for ever.
+func TestReconcileForDays(t *testing.T) {
+	for name, test := range map[string]struct {
+		poison  string
+		patient bool          // the loop goes on after an error that is Complete
+		outage  time.Duration // of the loop
+	}{
+		"nothing wrong":               {patient: true},
+		"poison":                      {poison: "evnt_poison", patient: true},
+		"unreadable":                  {poison: "", patient: true},
+		"poison, the same from":       {poison: "evnt_poison"},
+		"outage of days":              {patient: true, outage: 60 * time.Hour},
+		"outage of days, and poison":  {poison: "evnt_poison", patient: true, outage: 60 * time.Hour},
+		"outage of days, same from":   {poison: "evnt_poison", outage: 60 * time.Hour},
+		"outage as long as the store": {patient: true, outage: 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var events []happened
+				api := newListing(&events)
+				hook, _ := newHook(t)
+				require.Equal(t, 24*time.Hour, hook.Keep())
+				s := &shop{do: func(w http.ResponseWriter, _ *http.Request, e *opn.Event) {
+					if e.ID == "evnt_poison" {
+						w.WriteHeader(http.StatusInternalServerError)
+					}
+				}}
+				client := api.client(t)
+				h := hook.Handler(s)
+				if name == "unreadable" {
+					events = append(events, happened{"", began})
+				} else if test.poison != "" {
+					events = append(events, happened{test.poison, began})
+				}
+				from, outageFrom := began.Add(-time.Hour), began.Add(10*time.Hour)
+				for round := 0; time.Since(began) < 100*time.Hour; round++ {
+					now := time.Now()
+					id := fmt.Sprintf("evnt_%d", round)
+					events = append(events, happened{id, now})
+					if round%2 == 0 { // the others are lost
+						serve(h, delivery(chargeEvent(id)))
+					}
+					if now.Before(outageFrom) || now.Sub(outageFrom) >= test.outage {
+						err := client.Reconcile(t.Context(), hook, from, s)
+						var left *opn.ReconcileError
+						if err == nil || test.patient && errors.As(err, &left) && left.Complete() {
+							from = now.Add(-time.Hour)
+						}
+						assert.LessOrEqual(t, now.Sub(api.oldest), 24*time.Hour, "no run goes further back than the store remembers")
+						api.oldest = time.Time{}
+					}
+					time.Sleep(10 * time.Minute)
+				}
+				missed := 0
+				for _, e := range events {
+					switch runs := s.times(e.id); {
+					case e.id == "evnt_poison" || e.id == "":
+					case runs > 1:
+						t.Fatalf("%s, %v after the start, was handled %d times", e.id, e.at.Sub(began), runs)
+					case runs == 0:
+						missed++
+						assert.Positive(t, test.outage)
+					}
+				}
+				if lost := int((test.outage - 23*time.Hour) / (20 * time.Minute)); missed > max(0, lost+2) {
+					t.Errorf("%d events were missed, %d at most can be", missed, lost)
+				}
+			})
+		})
+	}
+}
+
+// Rule: what a run left out is told apart: what failed, what cannot be read, and from
+// when on events were looked at. Only the first is worth another run from the same
+// time.
+func TestReconcileTellsWhatIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		events := []happened{{"evnt_1", now}}
+		api := newListing(&events)
+		hook, _ := newHook(t, midhook.WithKeep(48*time.Hour))
+		fails := false
+		s := &shop{do: func(w http.ResponseWriter, _ *http.Request, _ *opn.Event) {
+			if fails {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}}
+		reconcile := func(ago time.Duration) *opn.ReconcileError {
+			err := api.client(t).Reconcile(t.Context(), hook, now.Add(-ago), s)
+			var left *opn.ReconcileError
+			require.ErrorAs(t, err, &left)
+			return left
+		}
+		require.NoError(t, api.client(t).Reconcile(t.Context(), hook, now.Add(-46*time.Hour), s), "within what the store remembers")
+
+		left := reconcile(72 * time.Hour)
+		assert.True(t, left.Complete())
+		assert.Equal(t, 46*time.Hour, now.Sub(left.Since))
+		assert.EqualError(t, left, "opn: reconcile: nothing before "+left.Since.UTC().Format(time.RFC3339)+" was looked at: the store may have forgotten what was handled then")
+
+		for range 12 {
+			events = append(events, happened{"", now.Add(-time.Hour)})
+		}
+		tamper := api.tamper
+		api.tamper = func(call int, list map[string]any) *http.Response {
+			tamper(call, list)
+			for i, e := range list["data"].([]any) {
+				if event := e.(map[string]any); event["id"] == "" {
+					event["nr"] = fmt.Sprint("sensitive", i)
+				}
+			}
+			return nil
+		}
+		left = reconcile(2 * time.Hour)
+		assert.True(t, left.Complete(), "another run meets them again")
+		assert.True(t, left.Since.IsZero())
+		assert.Equal(t, 12, left.UnreadableCount)
+		require.Len(t, left.Unreadable, 10)
+		require.ErrorIs(t, left, midhook.ErrMalformed)
+		assert.Contains(t, left.Error(), "2 more events cannot be read")
+		var unreadable *opn.UnreadableError
+		require.ErrorAs(t, left.Unreadable[0], &unreadable)
+		assert.Contains(t, string(unreadable.Raw()), "sensitive")
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			assert.NotContains(t, fmt.Sprintf(verb, unreadable), "sensitive")
+		}
+
+		fails = true
+		events = append(events, happened{"evnt_2", now})
+		left = reconcile(2 * time.Hour)
+		assert.False(t, left.Complete())
+		assert.Equal(t, 1, left.FailedCount)
+		assert.Equal(t, 12, left.UnreadableCount)
+		var outcome *midhook.OutcomeError
+		require.ErrorAs(t, left.Failed[0], &outcome)
+		assert.Equal(t, midhook.OutcomeHandlerFailed, outcome.Outcome)
+	})
+}
+
+// Rule: an event that becomes older than the store remembers while a long run goes
+// on is left out and counted, for it may have been handled.
+func TestReconcileThatTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		events := []happened{{"evnt_1", now.Add(-50 * time.Minute)}, {"evnt_2", now.Add(-50 * time.Minute)}, {"evnt_3", now}}
+		api := newListing(&events)
+		hook, _ := newHook(t, midhook.WithKeep(time.Hour))
+		s := &shop{}
+		s.do = func(_ http.ResponseWriter, _ *http.Request, e *opn.Event) {
+			if e.ID == "evnt_1" {
+				time.Sleep(15 * time.Minute)
+			}
+		}
+		err := api.client(t).Reconcile(t.Context(), hook, now.Add(-55*time.Minute), s)
+		var left *opn.ReconcileError
+		require.ErrorAs(t, err, &left)
+		assert.Equal(t, 1, left.Skipped)
+		assert.Zero(t, s.times("evnt_2"))
+		assert.Equal(t, 1, s.times("evnt_3"))
+	})
+}

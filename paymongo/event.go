@@ -1,13 +1,11 @@
 package paymongo
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/identity"
 	"github.com/midhook/midhook/internal/object"
 )
 
@@ -92,7 +90,8 @@ var envelopeFields = object.TableOf[envelope]()
 // name given twice in any object of it, and unless data.id and
 // data.attributes.type are non-empty strings and data.attributes.livemode is true
 // or false. It is tolerant of everything else: what does not fit its field is left
-// to [Event.Extra].
+// to [Event.Extra]. It refuses what MarshalJSON printed, which has
+// no data.
 func Parse(body []byte) (*Event, error) {
 	raw := string(body)
 	var env envelope
@@ -124,15 +123,22 @@ func Parse(body []byte) (*Event, error) {
 	return e, nil
 }
 
+// UnmarshalJSON is [Parse], and leaves e as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Event.Raw].
+func (e *Event) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*e = *parsed
+	}
+	return err
+}
+
 // nonEmpty reads a JSON string that must not be empty.
 func nonEmpty(value json.RawMessage) (s string, ok bool) {
 	s, ok = object.Text(value)
 	return s, ok && s != ""
 }
-
-// FromContext returns the event that a handler is to handle. It is shared with
-// the observer and the log: do not change it.
-func FromContext(ctx context.Context) (*Event, bool) { return midhook.Value[*Event](ctx) }
 
 // Raw returns a copy of the body as received, nil for an Event that was not
 // parsed. It holds the customer's data: keep it out of logs and answers.
@@ -149,13 +155,4 @@ func (e *Event) Raw() []byte {
 // time.
 func (e *Event) Extra(name string) (json []byte, ok bool) {
 	return envelopeFields.Extra(e.raw, "data", "attributes", name)
-}
-
-// IdempotencyKey names the event: the same for every delivery of it, another for
-// every other event, of whichever gateway. It is 64 hexadecimal digits, made from
-// [Event.ID] alone, and stays the same in later versions. With it in a unique
-// index beside the effect, the effect happens once even when the handler runs
-// twice.
-func (e *Event) IdempotencyKey() string {
-	return identity.Digest("paymongo", e.ID)
 }

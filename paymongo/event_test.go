@@ -119,81 +119,6 @@ func TestExtra(t *testing.T) {
 	assert.False(t, ok)
 }
 
-// Rule: amounts are exact integers or unknown, never rounded and never 0 instead.
-func TestResourceFacts(t *testing.T) {
-	for _, c := range []struct {
-		attributes string
-		amount     int64
-		ok         bool
-		currency   string
-		status     string
-	}{
-		{`{"amount":10000,"currency":"PHP","status":"paid"}`, 10000, true, "PHP", "paid"},
-		{`{"amount":0}`, 0, true, "", ""},
-		{`{"amount":-500}`, -500, true, "", ""},
-		{`{"amount":9223372036854775807}`, 9223372036854775807, true, "", ""},
-		{`{"amount":9223372036854775808}`, 0, false, "", ""},
-		{`{"amount":100.00}`, 0, false, "", ""},
-		{`{"amount":1e4}`, 0, false, "", ""},
-		{`{"amount":"100.00"}`, 0, false, "", ""},
-		{`{"amount":"10000"}`, 0, false, "", ""},
-		{`{"amount":null,"currency":null,"status":[]}`, 0, false, "", ""},
-		{`{"line_items":[{"amount":10000}]}`, 0, false, "", ""},
-		{`[{"amount":10000}]`, 0, false, "", ""},
-		{`{"amount":1,"amount":2}`, 0, false, "", ""},
-		{`null`, 0, false, "", ""},
-		{``, 0, false, "", ""},
-	} {
-		r := paymongo.Resource{Attributes: json.RawMessage(c.attributes)}
-		amount, ok := r.Amount()
-		assert.Equal(t, c.ok, ok, c.attributes)
-		if c.ok {
-			assert.Equal(t, c.amount, amount, c.attributes)
-		}
-		assert.Equal(t, c.currency, r.Currency(), c.attributes)
-		assert.Equal(t, c.status, r.Status(), c.attributes)
-	}
-}
-
-// Rule: an error names the field and quotes nothing, whoever's error it is.
-func TestResourceDecode(t *testing.T) {
-	e, err := paymongo.Parse(paid("evt_1", true))
-	require.NoError(t, err)
-	var payment struct {
-		Fee     int64
-		Billing struct{ Email string }
-	}
-	require.NoError(t, e.Resource.Decode(&payment))
-	assert.Equal(t, int64(250), payment.Fee)
-	assert.Equal(t, "secret@example.com", payment.Billing.Email)
-
-	var number struct {
-		Amount int8 `json:"amount"`
-	}
-	assert.EqualError(t, e.Resource.Decode(&number), `paymongo: the resource's attributes: field "amount": a JSON number does not fit int8`)
-	var nested struct{ Billing struct{ Name int } }
-	assert.EqualError(t, e.Resource.Decode(&nested), `paymongo: the resource's attributes: field "Billing.Name": a JSON string does not fit int`)
-	var date struct{ Billing struct{ Name time.Time } }
-	assert.NotContains(t, e.Resource.Decode(&date).Error(), "SECRETNAME", "time.Time's error quotes")
-	assert.Error(t, e.Resource.Decode(nil))
-	assert.Error(t, paymongo.Resource{}.Decode(&payment))
-}
-
-// Rule: an event that is sent again keeps its key, in all versions; whatever
-// else the body says does not matter, for PayMongo counts pending_webhooks down.
-func TestIdempotencyKey(t *testing.T) {
-	key := func(body string) string {
-		e, err := paymongo.Parse([]byte(body))
-		require.NoError(t, err)
-		return e.IdempotencyKey()
-	}
-	const pinned = "d447f8938e03b26273a9f43d1e534b7c859f10b95e68a21135d33b208b3940da"
-	assert.Equal(t, pinned, key(vectorBody))
-	assert.Equal(t, pinned, (&paymongo.Event{ID: "evt_test_1"}).IdempotencyKey())
-	assert.Equal(t, key(string(paid("evt_1", true))), key(strings.Replace(string(paid("evt_1", true)), `"pending_webhooks":1`, `"pending_webhooks":0`, 1)))
-	assert.NotEqual(t, key(string(paid("evt_1", true))), key(string(paid("evt_2", true))))
-}
-
 // Rule: no body panics; what parses has an identity, prints without its body and
 // parses the same again.
 func FuzzParse(f *testing.F) {
@@ -222,4 +147,41 @@ func FuzzParse(f *testing.F) {
 		_ = e.Resource.Decode(&v)
 		_, _ = e.Extra("previous_data")
 	})
+}
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{vectorBody, string(paid("evt_1", true))} {
+		e, err := paymongo.Parse([]byte(body))
+		require.NoError(t, err)
+		var again paymongo.Event
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, *e, again)
+		assert.Equal(t, body, string(again.Raw()))
+
+		for _, v := range []any{e, *e} {
+			marshalled, err := json.Marshal(v)
+			require.NoError(t, err)
+			assert.ErrorIs(t, json.Unmarshal(marshalled, &again), midhook.ErrMalformed)
+		}
+		job, err := json.Marshal(struct{ E *paymongo.Event }{e})
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ E *paymongo.Event }{}), midhook.ErrMalformed)
+		assert.Equal(t, *e, again, "what is refused changes nothing")
+	}
+}
+
+// Rule: a resource is read as PayMongo writes it, and not from what was marshalled.
+func TestUnmarshalResource(t *testing.T) {
+	var r paymongo.Resource
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"pay_1","type":"payment","attributes":{"amount":100}}`), &r))
+	assert.Equal(t, paymongo.Resource{ID: "pay_1", Type: "payment", Attributes: json.RawMessage(`{"amount":100}`)}, r)
+	marshalled, err := json.Marshal(r)
+	require.NoError(t, err)
+	for _, body := range []string{string(marshalled), `{}`, `[]`, `{"id":"a","id":"b","attributes":{}}`} {
+		before := r
+		assert.ErrorIs(t, json.Unmarshal([]byte(body), &r), midhook.ErrMalformed, body)
+		assert.Equal(t, before, r)
+	}
 }

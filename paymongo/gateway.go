@@ -1,6 +1,7 @@
 package paymongo
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,11 +23,6 @@ type Gateway struct {
 	tolerance time.Duration // 0: any time
 	now       func() time.Time
 }
-
-var (
-	_ midhook.Gateway  = (*Gateway)(nil)
-	_ midhook.Acceptor = (*Gateway)(nil)
-)
 
 const defaultLabel = secret.DefaultLabel
 
@@ -146,3 +142,15 @@ func (g *Gateway) Accepts(status int, header http.Header, body []byte) bool {
 
 // Format says no more than the type: the gateway holds secrets.
 func (g Gateway) Format(f fmt.State, _ rune) { fmt.Fprint(f, "paymongo.Gateway") }
+
+// FromContext returns the event that a handler is to handle. It is shared with
+// the observer and the log: do not change it.
+func FromContext(ctx context.Context) (*Event, bool) { return midhook.Value[*Event](ctx) }
+
+// Interface guards
+var (
+	_ midhook.Gateway  = (*Gateway)(nil)
+	_ midhook.Acceptor = (*Gateway)(nil)
+	_ midhook.Named    = (*Gateway)(nil)
+	_ fmt.Formatter    = Gateway{}
+)

@@ -37,7 +37,7 @@ const (
 func paid(id string, livemode bool) []byte {
 	return fmt.Appendf(nil, `{"data":{"id":%q,"type":"event","attributes":{"type":"payment.paid","livemode":%t,"created_at":1700000000,"updated_at":1700000001,`+
 		`"data":{"id":"pay_1","type":"payment","attributes":{"amount":10000,"currency":"PHP","status":"paid","fee":250,`+
-		`"billing":{"name":"Juana SECRETNAME","email":"secret@example.com","phone":"+63SECRETPHONE"},"source":{"id":"card_SECRETCARD","type":"card","last4":"4345"}}},`+
+		`"billing":{"name":"Juana SECRETNAME","email":"secret@example.com","phone":"+63SECRETPHONE"},"source":{"id":"card_SECRETCARD","type":"card","last4":"SECRETLAST4"}}},`+
 		`"previous_data":{},"pending_webhooks":1}}}`, id, livemode)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/object"
 )
 
@@ -20,6 +21,24 @@ type Resource struct {
 	ID         string          `json:"id"`         // pay_…, pi_…, cs_…
 	Type       string          `json:"type"`       // payment, payment_intent, checkout_session
 	Attributes json.RawMessage `json:"attributes"` // as received
+}
+
+var resourceFields = object.TableOf[Resource]()
+
+// UnmarshalJSON reads a resource as PayMongo writes it, and leaves r as it was where
+// it fails: for anything but one JSON object, for a name given twice, and where there
+// are no attributes, as in what MarshalJSON printed.
+func (r *Resource) UnmarshalJSON(body []byte) error {
+	var read Resource
+	err := resourceFields.Decode(body, string(body), &read, nil)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", midhook.ErrMalformed, err)
+	case len(read.Attributes) == 0:
+		return fmt.Errorf("%w: a resource must have attributes, which MarshalJSON does not print", midhook.ErrMalformed)
+	}
+	*r = read
+	return nil
 }
 
 // facts are what the attributes of most resources have in common.
@@ -68,7 +87,7 @@ func (r Resource) Decode(v any) error {
 	if err == nil {
 		return nil
 	}
-	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field != "" {
 		kind, _, _ := strings.Cut(mismatch.Value, " ") // what follows is the number
 		return fmt.Errorf("paymongo: the resource's attributes: field %q: a JSON %s does not fit %v", mismatch.Field, kind, mismatch.Type)
 	}

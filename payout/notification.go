@@ -6,6 +6,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/object"
+	"github.com/midhook/midhook/internal/redact"
 )
 
 // Kind tells apart what Midtrans notifies to the URL for payouts.
@@ -68,17 +69,23 @@ var notificationFields = object.TableOf[Notification]()
 // with neither transaction_id nor order_id, and where one of these or updated_at is
 // neither string nor number. updated_at may be missing. It is tolerant of
 // everything else: what does not fit its field is left to [Notification.Extra], and
-// an amount is checked by [Notification.Hundredths].
+// an amount is checked by [Notification.Hundredths]. It refuses what MarshalJSON
+// printed.
 func Parse(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
 	var given []string
+	printed := false
 	member := func(name string) {
+		printed = printed || name == redact.Mark
 		if _, ok := n.identifying(name); ok {
 			given = append(given, name)
 		}
 	}
 	if err := notificationFields.Decode(body, n.raw, n, member); err != nil {
 		return nil, fmt.Errorf("%w: %w", midhook.ErrMalformed, err)
+	}
+	if printed {
+		return nil, fmt.Errorf("%w: it is what MarshalJSON prints, not the body", midhook.ErrMalformed)
 	}
 	n.Status = Status(strings.ToLower(string(n.Status)))
 	for _, name := range given {
@@ -90,6 +97,17 @@ func Parse(body []byte) (*Notification, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// UnmarshalJSON is [Parse], and leaves n as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Notification.Raw].
+func (n *Notification) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*n = *parsed
+	}
+	return err
 }
 
 // identifying returns the value of a field that tells events apart.

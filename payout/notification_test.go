@@ -200,3 +200,28 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, n.Status, again.Status)
 	})
 }
+
+// Rule: unmarshalling is parsing. What was marshalled is a summary, so that it is
+// refused instead of giving a husk, whatever it is a part of; the body comes through.
+func TestUnmarshal(t *testing.T) {
+	for _, body := range []string{approved, processed, completed, failed, rejected, topUp, `{"reference_no":"a","status":"x"}`} {
+		n := parse(t, body)
+		var again payout.Notification
+		require.NoError(t, json.Unmarshal([]byte(body), &again))
+		assert.Equal(t, *n, again)
+		assert.Equal(t, body, string(again.Raw()))
+
+		for _, v := range []any{n, *n} {
+			marshalled, err := json.Marshal(v)
+			require.NoError(t, err)
+			assert.ErrorIs(t, json.Unmarshal(marshalled, &again), midhook.ErrMalformed)
+			_, err = payout.Parse(marshalled)
+			assert.ErrorIs(t, err, midhook.ErrMalformed)
+		}
+		job, err := json.Marshal(struct{ N *payout.Notification }{n})
+		require.NoError(t, err)
+		assert.ErrorIs(t, json.Unmarshal(job, &struct{ N *payout.Notification }{}), midhook.ErrMalformed)
+		assert.Equal(t, *n, again, "what is refused changes nothing")
+	}
+	assert.ErrorIs(t, json.Unmarshal([]byte(`{"reference_no":"a"}`), new(payout.Notification)), midhook.ErrMalformed)
+}

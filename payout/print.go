@@ -1,6 +1,7 @@
 package payout
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 
@@ -32,6 +33,25 @@ func (n *Notification) LogValue() slog.Value {
 // Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
 func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
 
-// MarshalJSON gives what LogValue shows. To store a notification, store
-// [Notification.Raw], which Parse reads again.
-func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
+// MarshalJSON gives what LogValue shows, and a mark by which Parse refuses it. To
+// store a notification, store [Notification.Raw], which Parse reads again.
+func (n Notification) MarshalJSON() ([]byte, error) { return redact.MarkedJSON(n.summary()) }
+
+// Attention says what a merchant should look at by himself, "" if nothing: a payout
+// that failed, for the bank may return the money of one that was completed and
+// booked as paid. The text holds nothing of the body.
+func (n *Notification) Attention() string {
+	if n.Kind() == Payout && n.Status.is(StatusFailed) {
+		return "the payout failed, or the bank has returned its money: it is not paid, even where it was completed before"
+	}
+	return ""
+}
+
+// Interface guards
+var (
+	_ slog.LogValuer                  = (*Notification)(nil)
+	_ fmt.Formatter                   = Notification{}
+	_ json.Marshaler                  = Notification{}
+	_ json.Unmarshaler                = (*Notification)(nil)
+	_ interface{ Attention() string } = (*Notification)(nil)
+)

@@ -32,7 +32,7 @@ func TestNotificationPrints(t *testing.T) {
 	for _, v := range []any{n, *n} {
 		b, err := json.Marshal(v)
 		require.NoError(t, err)
-		assert.JSONEq(t, `{"reference_no":"83hgf882","status":"failed","amount":"154600.0","updated_at":"2026-01-02T02:00:10Z"}`, string(b))
+		assert.JSONEq(t, `{"reference_no":"83hgf882","status":"failed","amount":"154600.0","updated_at":"2026-01-02T02:00:10Z","printed_by":"midhook"}`, string(b))
 		for _, handler := range []func(io.Writer) slog.Handler{
 			func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) },
 			func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) },
@@ -41,7 +41,7 @@ func TestNotificationPrints(t *testing.T) {
 			slog.New(handler(&log)).Info("x", "n", v)
 			assert.Contains(t, log.String(), "83hgf882")
 			assert.NotContains(t, log.String(), "secret")
-			assert.NotContains(t, log.String(), "017")
+			assert.NotContains(t, log.String(), "error_code")
 		}
 	}
 	assert.Equal(t, `transaction_id="9a1f2d4e-0000-4000-8000-0123456789ab" order_id="topup-1" status="topup" gross_amount="5000000.00"`, fmt.Sprint(parse(t, topUp)))
@@ -126,5 +126,17 @@ func TestNothingSensitiveComesOut(t *testing.T) {
 	}
 	for _, s := range secrets {
 		assert.NotContains(t, text, s)
+	}
+}
+
+// Rule: what wants a merchant's attention says so, and nothing else does.
+func TestAttention(t *testing.T) {
+	for body, wants := range map[string]bool{
+		failed: true, strings.Replace(failed, `"failed"`, `"FAILED"`, 1): true,
+		approved: false, processed: false, completed: false, rejected: false, topUp: false,
+	} {
+		attention := parse(t, body).Attention()
+		assert.Equal(t, wants, attention != "", body)
+		assert.NotContains(t, attention, "secret")
 	}
 }

@@ -15,11 +15,6 @@ import (
 	"github.com/midhook/midhook/internal/secret"
 )
 
-var (
-	_ midhook.Gateway       = (*Gateway)(nil)
-	_ midhook.Authenticator = (*Gateway)(nil)
-)
-
 // Gateway receives the notifications of Midtrans' recurring payments, for
 // [midhook.NewFor]. It is made by [New] and safe for concurrent use.
 type Gateway struct {
@@ -169,3 +164,11 @@ func (*Gateway) Name() string { return "recurring" }
 func (g *Gateway) Answer(o midhook.Outcome) (status int, contentType, body string) {
 	return midhook.PlainAnswer(o)
 }
+
+// Interface guards
+var (
+	_ midhook.Gateway       = (*Gateway)(nil)
+	_ midhook.Authenticator = (*Gateway)(nil)
+	_ midhook.Named         = (*Gateway)(nil)
+	_ fmt.Formatter         = (*Gateway)(nil)
+)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/object"
+	"github.com/midhook/midhook/internal/redact"
 )
 
 // Kind tells what a [Notification] is about.
@@ -60,6 +61,7 @@ type Notification struct {
 	failure  struct{ code, message string }
 	wrapped  bool // raw has the subscription in a field of its own
 	signed   bool // raw is a payment with a signature
+	printed  bool // raw is no body, but what MarshalJSON gave
 }
 
 // Subscription is where a subscription stands. The fields are named after
@@ -125,8 +127,8 @@ var (
 //
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and for a subscription or transaction whose id
-// is not of 1 to 64 letters, digits, hyphens and underscores. It is tolerant of
-// everything else.
+// is not of 1 to 64 letters, digits, hyphens and underscores, and for what
+// MarshalJSON printed. It is tolerant of everything else.
 func Parse(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
 	var (
@@ -137,6 +139,8 @@ func Parse(body []byte) (*Notification, error) {
 		return nil, malformed(err)
 	}
 	switch {
+	case n.printed:
+		err = errors.New("it is what MarshalJSON prints, not the body")
 	case n.wrapped:
 		err = n.readCharge(&e)
 	case n.signed:
@@ -156,10 +160,46 @@ func Parse(body []byte) (*Notification, error) {
 	return n, nil
 }
 
+// UnmarshalJSON is [Parse], and leaves n as it was where Parse fails. What
+// MarshalJSON printed is refused, for it is not the body: a queue carries
+// [Notification.Raw]. As Parse's, the result is unconfirmed.
+func (n *Notification) UnmarshalJSON(body []byte) error {
+	parsed, err := Parse(body)
+	if err == nil {
+		*n = *parsed
+	}
+	return err
+}
+
+// UnmarshalJSON reads a subscription as Midtrans writes it, and leaves s as it was
+// where it fails: for anything but one JSON object, for a name given twice, and where
+// there is no id, as in what MarshalJSON printed.
+func (s *Subscription) UnmarshalJSON(body []byte) error {
+	var (
+		read Subscription
+		more answer
+	)
+	err := subscriptionFields.Decode(body, string(body), &read, nil)
+	if err == nil {
+		err = answerFields.Decode(body, string(body), &more, nil)
+	}
+	if err == nil && read.ID == "" {
+		err = errors.New("a subscription must have an id, which MarshalJSON does not print under that name")
+	}
+	if err != nil {
+		return malformed(err)
+	}
+	read.TransactionIDs = more.transactions()
+	*s = read
+	return nil
+}
+
 // recognise tells the shape of a body by its fields. Which one it is taken for
 // decides only what is asked, not what is believed.
 func (n *Notification) recognise(field string) {
 	switch field {
+	case redact.Mark:
+		n.printed = true
 	case "transaction", "subscription":
 		n.wrapped = true
 	case "signature_key", "subscription_id", "order_id", "gross_amount":
@@ -223,22 +263,6 @@ func plausible(id string) bool {
 // documented.
 func isFailure(code string) bool {
 	return len(code) == 3 && strings.Trim(code, "0123456789") == "" && code[0] != '2'
-}
-
-// Verify reports whether one of serverKeys signed a body: nil, or an error that is
-// [midhook.ErrSignature] or [midhook.ErrMalformed]. Only payments with a
-// subscription_id are signed; no other body verifies. The signature covers
-// order_id, status_code and gross_amount, see [midhook.Verify], and so not to which
-// subscription the payment belongs.
-func Verify(body []byte, serverKeys ...string) error {
-	n, err := Parse(body)
-	switch {
-	case err != nil:
-		return err
-	case !n.signed:
-		return midhook.ErrSignature
-	}
-	return midhook.Verify(n.Transaction, serverKeys...)
 }
 
 // Kind tells what the notification is about.

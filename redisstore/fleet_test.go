@@ -119,12 +119,15 @@ func (w *worker) signal(t testing.TB, s syscall.Signal) {
 // and 2 s.
 func startFleet(t testing.TB, processes int, budget, grace time.Duration, redis ...string) *fleet {
 	t.Helper()
+	return startFleetWith(t, processes, workerConfig{Redis: redis, Budget: budget, Grace: grace})
+}
+
+func startFleetWith(t testing.TB, processes int, config workerConfig) *fleet {
+	t.Helper()
 	s := &shop{runs: map[string]int{}, effects: map[string][]int{}, running: map[string]int{}}
 	counter := httptest.NewServer(s)
-	f := &fleet{
-		t: t, shop: s, killed: map[int]bool{},
-		config: workerConfig{Redis: redis, Shop: counter.URL, Budget: budget, Grace: grace},
-	}
+	config.Shop = counter.URL
+	f := &fleet{t: t, shop: s, killed: map[int]bool{}, config: config}
 	t.Cleanup(func() {
 		f.mu.Lock()
 		f.ended = true

@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/midhook/midhook/internal/leakcheck"
 )
 
@@ -18,6 +20,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	logging.Disable() // of connections that fail as they are meant to
 	code := m.Run()
 	os.Exit(leakcheck.ExitCode(code))
 }

@@ -139,12 +139,12 @@ func New(client redis.Scripter, opts ...Option) (*Store, error) {
 func (s *Store) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
 	ends := millis(c.Lease)
 	expires := min(ends+late.Milliseconds(), millis(forever))
-	answer, err := s.run(ctx, acquire, c, alone(c, 'c', ends, 0, expires), expires)
+	answer, err := s.run(ctx, acquire, c, alone(c, 'c', ends, ends, 0, expires), expires)
 	state := midhook.ClaimState(answer)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("redisstore: acquire: %w", err)
-	case state < midhook.Acquired || state > midhook.Superseded:
+	case state < midhook.Acquired || state > midhook.Busy:
 		return 0, fmt.Errorf("redisstore: acquire: unexpected answer %d", answer)
 	}
 	return state, nil
@@ -153,16 +153,19 @@ func (s *Store) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimStat
 // Finish marks an event as handled, see [midhook.Store]. It can come up to 24 h
 // after the end of the lease.
 func (s *Store) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
-	ends, known := millis(keep), int64(0)
+	ends, known, alternates := millis(keep), int64(0), 0
 	if stage(c) > 0 {
 		known = ends
 	}
-	return s.end(ctx, "finish", finish, c, alone(c, 'd', ends, known, ends), ends)
+	if c.Alternates {
+		alternates = 1
+	}
+	return s.end(ctx, "finish", finish, c, alone(c, 'd', ends, 0, known, ends), ends, alternates)
 }
 
 // Release gives a claim back, see [midhook.Store].
 func (s *Store) Release(ctx context.Context, c midhook.Claim) error {
-	return s.end(ctx, "release", release, c, alone(c, 'c', 0, 0, 0))
+	return s.end(ctx, "release", release, c, alone(c, 'c', 0, 0, 0, 0))
 }
 
 func (s *Store) end(ctx context.Context, name string, script *redis.Script, c midhook.Claim, args ...any) error {
@@ -195,17 +198,17 @@ func (s *Store) key(c midhook.Claim) string {
 	b := make([]byte, 0, 128)
 	b = append(b, s.prefix...)
 	b = append(b, '{')
-	b = appendDigest(b, kind, of)
+	b = base64.RawURLEncoding.AppendEncode(b, appendDigest(nil, kind, of)) // printable, for whoever looks
 	b = append(b, '}')
 	return string(b)
 }
 
-// appendDigest appends 128 bits in 22 characters.
+// appendDigest appends 128 bits.
 func appendDigest(b []byte, kind, of string) []byte {
 	text := append(make([]byte, 0, 128), kind...) // mostly on the stack
 	text = append(append(text, ':'), of...)
 	sum := sha256.Sum256(text)
-	return base64.RawURLEncoding.AppendEncode(b, sum[:16])
+	return append(b, sum[:16]...)
 }
 
 const forever = time.Duration(1<<63 - 1)

@@ -1,7 +1,7 @@
 package redisstore
 
 import (
-	"strconv"
+	"encoding/binary"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,17 +13,19 @@ import (
 // be finished by its owner.
 const late = 24 * time.Hour
 
-// A subject is a Redis string, whose parts have fixed widths, in bytes:
+// A subject is a Redis string, whose parts have fixed widths, in bytes. Numbers
+// are big-endian.
 //
-//	at  1   1  version, which is 1
-//	at  2  13  when the key expires
-//	at 15  13  until when the highest stage finished is remembered
-//	at 28  19  that stage
-//	at 47  58  for each event:
-//	           22  digest of the event
-//	           22  digest of the owner
+//	at  1   1  version, which is 2
+//	at  2   6  when the key expires
+//	at  8   6  until when the highest finished stage is remembered
+//	at 14   8  that stage
+//	at 22  45  for each event, the claims before what is handled:
+//	           16  digest of the event
+//	           16  digest of the owner
 //	            1  c for a claim, d for a handled event
-//	           13  end of the lease or the keep
+//	            6  end of the lease or the keep
+//	            6  end of the claim's hold of the subject
 //
 // It is one key for each subject instead of several in one slot, because scripts
 // with several keys fail while a cluster moves their slot.
@@ -31,28 +33,28 @@ const late = 24 * time.Hour
 // What costs is the calls to Redis, the one to its clock included. So the times
 // are milliseconds of a clock of the subject's own, which reads when the key
 // expires less what PTTL says is left until then, and 0 when the key is set for
-// the first time. Whoever finds no key, or nothing but its own claim, then needs
-// no clock: it sets a value that is known beforehand. That is two calls; with
-// other events there it is three.
+// the first time. A script that finds no key, or nothing but its own claim, then
+// needs no clock: it sets a value that is known beforehand. That is two calls;
+// with other events there it is three.
 //
 // A script that fails, for want of memory say, does so before its first write.
 
-// alone is a subject with nothing in it but this event, which expires after so
-// many milliseconds.
-func alone(c midhook.Claim, kind byte, ends, known, expires int64) []byte {
-	b := make([]byte, 0, 104)
-	b = append(b, '1')
-	b = appendDigits(b, 13, expires)
-	b = appendDigits(b, 13, known)
-	b = appendDigits(b, 19, stage(c))
+// alone is a subject with nothing in it but this event. Times are in milliseconds
+// from now.
+func alone(c midhook.Claim, kind byte, ends, hold, known, expires int64) []byte {
+	b := make([]byte, 0, 66)
+	b = append(b, '2')
+	b = appendTime(b, expires)
+	b = appendTime(b, known)
+	b = binary.BigEndian.AppendUint64(b, uint64(stage(c)))
 	b = appendDigest(b, "event", c.Key)
 	b = appendDigest(b, "owner", c.Owner)
 	b = append(b, kind)
-	return appendDigits(b, 13, ends)
+	b = appendTime(b, ends)
+	return appendTime(b, hold)
 }
 
-// stage is 0 where there is no order. Stages compare as strings of digits, for
-// Lua's numbers are floats.
+// stage is 0 where there is no order.
 func stage(c midhook.Claim) int64 {
 	if c.Subject == "" {
 		return 0
@@ -60,33 +62,39 @@ func stage(c midhook.Claim) int64 {
 	return max(0, int64(c.Stage))
 }
 
-func appendDigits(b []byte, width int, n int64) []byte {
-	digits := strconv.AppendInt(make([]byte, 0, 20), n, 10)
-	b = append(b, "0000000000000000000"[:width-len(digits)]...)
-	return append(b, digits...)
+// appendTime appends the lower six bytes, which are enough for 8,900 years.
+func appendTime(b []byte, millis int64) []byte {
+	var all [8]byte
+	binary.BigEndian.PutUint64(all[:], uint64(millis))
+	return append(b, all[2:]...)
 }
 
-// Each script begins with what is there, and with what would be if the event was
-// alone, which has all that is said about the event.
+// Each script begins with the value that is there, and with the value that would
+// be there if the event was alone. The latter has all that is said about the event.
 const found = `
 local key, value, alone = KEYS[1], redis.call('GET', KEYS[1]), ARGV[1]
-if value and string.sub(value, 1, 1) ~= '1' then
+local sub, find = string.sub, string.find
+if value and sub(value, 1, 1) ~= '2' then
 	return redis.error_reply('ERR midhook: the key has a value of another version')
 end
+local never = '\0\0\0\0\0\0'
 `
 
 // dated reads the clock, which stands still while the server's is set back to
-// before it began. Times that mean for ever end at the last one there is.
+// before it began. Times that mean for ever end at the last one there is. A stage
+// is two numbers, for Lua's numbers are floats.
 const dated = `
-local sub, format = string.sub, string.format
+local pack, unpack = struct.pack, struct.unpack
 local ttl = redis.call('PTTL', key)
 if ttl < 0 then return redis.error_reply('ERR midhook: the key has lost its expiry') end
-local last, late = 9999999999999, 86400000
-local expires = tonumber(sub(value, 2, 14))
+local last, late = 281474976710655, 86400000
+local expires, known, topHigh, topLow = unpack('>I6I6I4I4', value, 2)
 local now = math.max(0, expires - ttl)
-local known, highest = sub(value, 15, 27), sub(value, 28, 46)
-local stage = sub(alone, 28, 46)
-local ends = math.min(now + sub(alone, 92), last)
+local high, low, event, owner, _, period = unpack('>I4I4c16c16c1I6', alone, 14)
+local ends = math.min(now + period, last)
+local function header()
+	return pack('>c1I6I6I4I4', '2', expires, known, topHigh, topLow)
+end
 `
 
 // The answers are those of midhook.ClaimState.
@@ -96,80 +104,91 @@ if not value then
 	return 1 -- acquired
 end
 ` + dated + `
-local pair = sub(alone, 47, 90)
-local at = string.find(value, sub(pair, 1, 22), 47, true)
-local own = false
-if at then
-	local over = now >= tonumber(sub(value, at + 45, at + 57))
-	if sub(value, at + 44, at + 44) == 'd' then
-		if not over then return 3 end -- done
-	else
-		own = sub(value, at, at + 43) == pair
-		if not own and not over then return 2 end -- in flight
+local hold, mine, busy, claims, at = ends, false, false, '', 22
+while at < #value do
+	local its, whose, kind, lease, held = unpack('>c16c16c1I6I6', value, at)
+	if kind == 'd' then break end
+	if whose == owner then
+		hold, mine = held, true -- the hold is as old as the claim, which moves if it was another event's
+	elseif its == event then
+		if now < lease then return 2 end -- in flight
+	elseif now < lease + late then
+		claims = claims .. sub(value, at, at + 44)
+		busy = busy or now < held
 	end
+	at = at + 45
 end
-if not own and now < tonumber(known) and tonumber(stage) > 0 and stage < highest then
-	return 4 -- superseded
+local handled = sub(value, at)
+at = find(handled, event, 1, true)
+if at then
+	if now < unpack('>I6', handled, at + 33) then return 3 end -- done
+	handled = sub(handled, 1, at - 1) .. sub(handled, at + 45)
+end
+if not mine then
+	if busy then return 5 end
+	if now < known and high + low > 0 and (high < topHigh or high == topHigh and low < topLow) then
+		return 4 -- superseded
+	end
 end
 
-local before, after = '', ''
-if at then
-	before, after = sub(value, 47, at - 1), sub(value, at + 58)
-else
-	-- A subject that is never idle must not grow for ever: for an event that is
-	-- added, the first two go to the end, or altogether if they are over.
-	local from, kept = 47, ''
-	for _ = 1, 2 do
-		local record = sub(value, from, from + 57)
-		if record == '' then break end
-		from = from + 58
-		local over = tonumber(sub(record, 46))
-		if sub(record, 45, 45) == 'c' then over = over + late end
-		if now < over then kept = kept .. record end
-	end
-	before = sub(value, from) .. kept
+-- A subject that is never idle must not grow for ever: the first two events that
+-- are handled go to the end, or altogether if they are over.
+local from, kept = 1, ''
+for _ = 1, 2 do
+	if from > #handled then break end
+	if now < unpack('>I6', handled, from + 33) then kept = kept .. sub(handled, from, from + 44) end
+	from = from + 45
 end
 expires = math.max(expires, math.min(ends + late, last))
-value = format('1%013.0f', expires) .. known .. highest .. before .. pair .. format('c%013.0f', ends) .. after
+value = header() .. claims .. pack('>c16c16c1I6I6', event, owner, 'c', ends, hold) .. sub(handled, from) .. kept
 redis.call('SET', key, value, 'PX', expires - now)
 return 1 -- acquired
 `)
 
-// The answers are 1, and 0 to whoever is not the owner.
+// The answers are 1, and 0 to whoever is not the owner. What alternates sets the
+// subject's other handled events and stages aside.
 var finish = redis.NewScript(found + `
-local at = value and string.find(value, string.sub(alone, 47, 90), 47, true)
+local at = value and find(value, sub(alone, 22, 53), 22, true)
 if not at then return 0 end
-if string.sub(value, at + 44, at + 44) == 'd' then return 1 end
-if #value == 104 and string.sub(value, 15, 27) == '0000000000000' then
+if sub(value, at + 32, at + 32) == 'd' then return 1 end
+local alternates = ARGV[3] == '1'
+local others = sub(value, 22, at - 1) .. sub(value, at + 45)
+if (others == '' or alternates and sub(others, 33, 33) == 'd') and (alternates or sub(value, 8, 13) == never) then
 	redis.call('SET', key, alone, 'PX', ARGV[2])
 	return 1
 end
 ` + dated + `
-if tonumber(stage) > 0 then
-	local remembered = format('%013.0f', ends)
-	if now < tonumber(known) then
-		if known > remembered then remembered = known end
-		if highest > stage then stage = highest end
+if alternates then
+	local claims = 1
+	while sub(others, claims + 32, claims + 32) == 'c' do claims = claims + 45 end
+	others, known, topHigh, topLow = sub(others, 1, claims - 1), 0, 0, 0
+end
+if high + low > 0 then
+	if now >= known then
+		known, topHigh, topLow = ends, high, low
+	else
+		known = math.max(known, ends)
+		if topHigh < high or topHigh == high and topLow < low then topHigh, topLow = high, low end
 	end
-	known, highest = remembered, stage
 end
 expires = math.max(expires, ends)
-value = format('1%013.0f', expires) .. known .. highest .. sub(value, 47, at + 43) .. format('d%013.0f', ends) .. sub(value, at + 58)
+value = header() .. others .. pack('>c16c16c1I6I6', event, owner, 'd', ends, 0)
 redis.call('SET', key, value, 'PX', expires - now)
 return 1
 `)
 
 // The answers are those of finish.
 var release = redis.NewScript(found + `
-local at = value and string.find(value, string.sub(alone, 47, 90), 47, true)
-if not at or string.sub(value, at + 44, at + 44) ~= 'c' then return 0 end
-if #value == 104 and string.sub(value, 15, 27) == '0000000000000' then
+local at = value and find(value, sub(alone, 22, 53), 22, true)
+if not at or sub(value, at + 32, at + 32) ~= 'c' then return 0 end
+local others = sub(value, 22, at - 1) .. sub(value, at + 45)
+if others == '' and sub(value, 8, 13) == never then
 	redis.call('DEL', key)
 	return 1
 end
 -- GETEX counts as a write, after which a server lets a script set what it likes
 -- even when its memory is full.
 redis.call('GETEX', key)
-redis.call('SET', key, string.sub(value, 1, at - 1) .. string.sub(value, at + 58), 'KEEPTTL')
+redis.call('SET', key, sub(value, 1, 21) .. others, 'KEEPTTL')
 return 1
 `)

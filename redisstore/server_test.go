@@ -21,12 +21,15 @@ import (
 	"github.com/midhook/midhook/redisstore"
 )
 
-const testKey = "SB-Mid-server-test"
+const testKey = "SB-Mid-server-test-key-0001"
 
 // program is a path from the environment, to test with another version or with
 // Valkey, or what is installed.
 func program(t testing.TB, variable, name string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("starts %s: not with -short", name)
+	}
 	if path := os.Getenv(variable); path != "" {
 		name = path
 	}
@@ -56,14 +59,22 @@ type server struct {
 // its files in a directory that goes with the test.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
+	return launch(t, func(port int, dir string) []string {
+		return append([]string{
+			"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
+		}, args...)
+	})
+}
+
+// launch starts redis-server with the arguments for a port and a directory.
+func launch(t testing.TB, args func(port int, dir string) []string) *server {
+	t.Helper()
 	s := &server{t: t, path: program(t, "REDIS_SERVER", "redis-server")}
 	dir := t.TempDir()
 	t.Cleanup(func() { s.stop(syscall.SIGTERM) })
 	for range 20 {
 		s.port = freePort(t)
-		s.args = append([]string{
-			"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--daemonize", "no",
-		}, args...)
+		s.args = args(s.port, dir)
 		if s.start() {
 			return s
 		}
@@ -172,4 +183,16 @@ func acquire(t testing.TB, store midhook.Store, c midhook.Claim, want midhook.Cl
 	got, err := store.Acquire(context.WithoutCancel(t.Context()), c)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// acquireBeside claims an event and lets its hold of the subject pass, so that
+// other events of the subject can be claimed beside it.
+func acquireBeside(t testing.TB, store midhook.Store, c midhook.Claim) {
+	t.Helper()
+	lease := c.Lease
+	c.Lease = time.Nanosecond
+	acquire(t, store, c, midhook.Acquired)
+	time.Sleep(5 * time.Millisecond) // a lease is rounded up to two
+	c.Lease = lease
+	acquire(t, store, c, midhook.Acquired)
 }

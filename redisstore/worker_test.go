@@ -25,7 +25,8 @@ const workerVariable = "REDISSTORE_TEST_WORKER"
 
 // workerConfig is what a worker process is told.
 type workerConfig struct {
-	Redis  []string // one address, or several of a cluster
+	Redis  []string // one address, or several of a cluster, or of Sentinels
+	Master string   // what the Sentinels watch, or none
 	Shop   string   // the URL of the effects' counter
 	Budget time.Duration
 	Grace  time.Duration
@@ -47,8 +48,10 @@ func work() error {
 		return err
 	}
 	logging.Disable() // of failed connections
-	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: config.Redis, ContextTimeoutEnabled: true})
-	store, err := redisstore.New(client.(redis.Scripter))
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: config.Redis, MasterName: config.Master, ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: 1,
+	})
+	store, err := redisstore.New(client)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,7 @@ go 1.26.0
 require github.com/midhook/midhook v0.0.0
 
 require (
-	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // indirect
-	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )
 

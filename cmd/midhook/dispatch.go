@@ -53,7 +53,7 @@ func (g gateway) post(ctx context.Context, url string, proof http.Header, body [
 	client := g.client(insecure)
 	defer client.CloseIdleConnections()
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if !g.follows(r.Response, len(via)) {
+		if !g.Policy.Follows(r.Response.StatusCode, len(via)-1) {
 			return http.ErrUseLastResponse
 		}
 		d.Redirects = append(d.Redirects, r.URL.String())

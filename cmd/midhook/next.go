@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -20,10 +18,10 @@ type outlook struct {
 // whatNext says what the sender does, by its policy, after an answer of this
 // status, 0 for none that came in time, to a first delivery.
 func (g gateway) whatNext(status int, body []byte) outlook {
-	if g.succeeds(status, body) {
+	if g.Policy.Succeeds(status, body) {
 		return outlook{true, 0, "delivered: " + g.company + " sends nothing more"}
 	}
-	o := outlook{Retries: g.retries(status)}
+	o := outlook{Retries: g.Policy.RetriesAfter(status)}
 	follows := slices.Contains(g.Policy.Follow, status)
 	switch {
 	case o.Retries > 0:
@@ -38,7 +36,7 @@ func (g gateway) whatNext(status int, body []byte) outlook {
 	switch {
 	case follows:
 		o.Text = fmt.Sprintf("%s follows a %d %s at most, and this was not the end of them; %s", g.company, status, times(g.Policy.Redirects), o.Text)
-	case g.welcomes(status):
+	case g.Policy.Succeeds(status, []byte("{}")): // so it was the body
 		o.Text = fmt.Sprintf("a %d without JSON is no success: %s", status, o.Text)
 	case status/100 == 2:
 		o.Text = fmt.Sprintf("a %d is no success: %s", status, o.Text)
@@ -47,28 +45,6 @@ func (g gateway) whatNext(status int, body []byte) outlook {
 		o.Text += fmt.Sprintf("; %s events in a row that are lost disable the endpoint", number(after))
 	}
 	return o
-}
-
-// succeeds reports whether the sender takes an answer for a success.
-func (g gateway) succeeds(status int, body []byte) bool {
-	return g.welcomes(status) && (!g.Policy.WantsJSON || json.Valid(body))
-}
-
-// welcomes reports whether a status is that of a success, if the body is, too.
-func (g gateway) welcomes(status int) bool {
-	lowest, highest := g.Policy.Successes[0], g.Policy.Successes[1]
-	if highest == 0 {
-		lowest, highest = 200, 299
-	}
-	return lowest <= status && status <= highest
-}
-
-func (g gateway) retries(status int) int {
-	allowed, known := g.Policy.Retries[status]
-	if !known {
-		allowed = g.Policy.Otherwise
-	}
-	return min(allowed, len(g.Policy.Waits))
 }
 
 // waits says when retries come. Of many, only the whole is known.
@@ -107,9 +83,4 @@ func number(n int) string {
 		return words[n]
 	}
 	return fmt.Sprint(n)
-}
-
-// follows reports whether the sender follows a redirect, the made-th of an attempt.
-func (g gateway) follows(res *http.Response, made int) bool {
-	return slices.Contains(g.Policy.Follow, res.StatusCode) && made <= g.Policy.Redirects
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // patience is how long a goroutine may take to end after the tests.
-const patience = 2 * time.Second
+const patience = 15 * time.Second
 
 // ExitCode is code, the result of testing.M's Run, or 1 if a goroutine outlives
 // the tests: it is then listed on standard error. A failure needs no second one.

@@ -23,9 +23,15 @@ import (
 // take a number by its literal text, and no text that is not Unicode, for two
 // such could be read as one; bools, int64s, structs, slices of structs,
 // and byte slices, which take any JSON as it stands.
+//
+// In every object that is read into a struct, a name that is not a field's but
+// equals one under the case folding of encoding/json is refused: whoever binds the
+// body with encoding/json would read that member into the field. Other names, and
+// all those in what a byte slice takes, are free.
 type Table struct {
 	of     reflect.Type
 	fields map[string]field
+	folded map[string]bool // the fields' names as foldName has them
 }
 
 // field says where a JSON member goes.
@@ -39,7 +45,7 @@ type field struct {
 func TableOf[T any]() *Table { return tableOf(reflect.TypeFor[T]()) }
 
 func tableOf(of reflect.Type) *Table {
-	t := &Table{of: of, fields: map[string]field{}}
+	t := &Table{of: of, fields: map[string]field{}, folded: map[string]bool{}}
 	for i := range of.NumField() {
 		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
 		if name == "" || name == "-" {
@@ -54,22 +60,48 @@ func tableOf(of reflect.Type) *Table {
 			f.elem = tableOf(typ.Elem())
 		}
 		t.fields[name] = f
+		t.folded[foldName(name)] = true
 	}
 	return t
+}
+
+// find returns the field of that name, the zero field for an unknown name, and an
+// error for one that only looks like a field's.
+func (t *Table) find(name string) (field, error) {
+	f, known := t.fields[name]
+	if !known && t.folded[foldName(name)] {
+		return f, errAmbiguous
+	}
+	return f, nil
 }
 
 // Decode reads body into the struct that v points to. text is the body as a
 // string: what is read is pieces of it, so that a field costs no copy. member, if
 // not nil, is called with the name of each member that is not null.
 //
-// It fails for anything but one JSON object, and where a name is given twice in
-// any object of it. The error quotes nothing of the body.
+// It fails for anything but one JSON object, for more than MaxMembers members,
+// where a name is given twice in any object of it, and where one could be taken for
+// a field's, see [Table]. The error quotes nothing of the body.
 func (t *Table) Decode(body []byte, text string, v any, member func(name string)) error {
+	if member == nil {
+		return t.DecodeMembers(body, text, v, nil)
+	}
+	return t.DecodeMembers(body, text, v, func(name, _ string, _ bool) { member(name) })
+}
+
+// DecodeMembers is Decode, which tells member the JSON of each member, too, and
+// whether a field holds all of it.
+func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name, json string, held bool)) error {
 	target := reflect.ValueOf(v).Elem()
 	return read(body, text, func(p *parser, name string) error {
-		_, err := p.field(target, t.fields[name])
-		if member != nil && !p.null {
-			member(name)
+		f, err := t.find(name)
+		if err != nil {
+			return err
+		}
+		start := p.dec.InputOffset()
+		held, err := p.field(target, f)
+		if member != nil && !p.null && err == nil {
+			member(name, p.since(start), held)
 		}
 		return err
 	})
@@ -85,11 +117,14 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 	var outer string
 	inner := field{}
 	err := read([]byte(text), text, func(p *parser, name string) error {
+		f, err := t.find(name)
+		if err != nil {
+			return err
+		}
 		start := p.dec.InputOffset()
-		whole, err := p.field(scratch, t.fields[name])
+		whole, err := p.field(scratch, f)
 		if name == path[0] && (!whole || len(path) > 1) {
-			outer = strings.TrimLeft(text[start:p.dec.InputOffset()], ": \t\r\n")
-			inner, ok = t.fields[name], true
+			outer, inner, ok = p.since(start), f, true
 		}
 		return err
 	})
@@ -106,41 +141,66 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 
 // parser reads one body.
 type parser struct {
-	dec  jsontext.Decoder
-	body bytes.Buffer
-	text string
-	lax  bool // strings may be no Unicode
-	null bool // what field read last
+	dec     jsontext.Decoder
+	body    bytes.Buffer
+	text    string
+	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
+	null    bool // what field read last
 }
 
 var (
 	parsers       = sync.Pool{New: func() any { return new(parser) }}
 	nothing       = strings.NewReader("")
+	anyText       = jsontext.AllowInvalidUTF8(true) // see unquote
 	errUnexpected = errors.New("not one JSON object")
+	errAmbiguous  = errors.New("a name differs from a field's in letter case only")
+	errTooMany    = fmt.Errorf("more than %d members", MaxMembers)
 )
 
+// MaxMembers is how many members a body may have, those of objects within it
+// included. What a decoder does for each of them, to find a name that is given
+// twice, is most of what a body costs.
+const MaxMembers = 1000
+
+// hasTooManyMembers counts the colons outside of strings, one for each member of
+// what is JSON.
+func hasTooManyMembers(text string) bool {
+	if strings.Count(text, ":") <= MaxMembers {
+		return false // as all but hostile bodies: this takes no time
+	}
+	members, inString := 0, false
+	for i := 0; i < len(text) && members <= MaxMembers; i++ {
+		switch c := text[i]; {
+		case c == '"':
+			inString = !inString
+		case c == '\\' && inString:
+			i++
+		case c == ':' && !inString:
+			members++
+		}
+	}
+	return members > MaxMembers
+}
+
 // read calls visit at each member of the one JSON object that body is. visit
-// must read the member's value, and is called again for all of them if there is a
-// string that is no Unicode, for which few need the time it takes to look.
+// must read the member's value.
 func read(body []byte, text string, visit func(p *parser, name string) error) error {
+	if hasTooManyMembers(text) {
+		return errTooMany
+	}
 	p := parsers.Get().(*parser)
 	defer func() {
 		p.dec.Reset(nothing)
 		p.body, p.text = bytes.Buffer{}, ""
 		parsers.Put(p)
 	}()
-	p.text, p.lax = text, false
-	err := p.whole(body, visit)
-	if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		p.lax = true
-		err = p.whole(body, visit, jsontext.AllowInvalidUTF8(true))
-	}
-	return explain(err)
+	p.text, p.unicode = text, utf8.ValidString(text)
+	return explain(p.whole(body, visit))
 }
 
-func (p *parser) whole(body []byte, visit func(p *parser, name string) error, opts ...jsontext.Options) error {
+func (p *parser) whole(body []byte, visit func(p *parser, name string) error) error {
 	p.body = *bytes.NewBuffer(body)
-	p.dec.Reset(&p.body, opts...)
+	p.dec.Reset(&p.body, anyText)
 	if p.dec.PeekKind() != jsontext.KindBeginObject {
 		return errUnexpected
 	}
@@ -153,6 +213,11 @@ func (p *parser) whole(body []byte, visit func(p *parser, name string) error, op
 	return nil
 }
 
+// since is the JSON of the value that was read since the decoder was at start.
+func (p *parser) since(start int64) string {
+	return strings.TrimLeft(p.text[start:p.dec.InputOffset()], ": \t\r\n")
+}
+
 // explain says where a body stops being JSON. The decoder's own text would quote
 // the body.
 func explain(err error) error {
@@ -161,6 +226,8 @@ func explain(err error) error {
 	}
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
+	case errors.Is(err, errAmbiguous):
+		return err
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return errors.New("a name is given twice")
 	case ok:
@@ -180,7 +247,7 @@ func (p *parser) object(visit func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		member, ok := unquote(name, p.lax)
+		member, ok := unquote(name, p.unicode)
 		if !ok { // it names no field, but is found with replacement characters
 			b, _ := jsontext.AppendUnquote(nil, name)
 			member = string(b)
@@ -197,7 +264,11 @@ func (p *parser) object(visit func(name string) error) error {
 func (p *parser) members(v reflect.Value, t *Table) (whole bool, err error) {
 	whole = true
 	err = p.object(func(name string) error {
-		held, err := p.field(v, t.fields[name])
+		f, err := t.find(name)
+		if err != nil {
+			return err
+		}
+		held, err := p.field(v, f)
 		whole = whole && held
 		return err
 	})
@@ -231,7 +302,7 @@ func (p *parser) field(v reflect.Value, f field) (whole bool, err error) {
 		return false, err
 	case p.null:
 	case f.kind == reflect.String && (value[0] == '"' || isNumber(value)):
-		text, ok := unquote(value, p.lax)
+		text, ok := unquote(value, p.unicode)
 		if !ok {
 			return false, nil
 		}
@@ -254,7 +325,7 @@ func (p *parser) field(v reflect.Value, f field) (whole bool, err error) {
 
 func (p *parser) notNull() { p.null = false }
 
-// maxItems bounds the memory that a body can make of "refunds":[{},{},…].
+// maxItems bounds the memory that a body can make of "refunds":[{},{},{}] and so on.
 const maxItems = 1000
 
 // slice reads an array into a slice of structs, leaving out what is no object.
@@ -263,7 +334,6 @@ func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error)
 		return false, err
 	}
 	whole = true
-	slice.SetZero() // of what was read before, see read
 	for p.dec.PeekKind() != jsontext.KindEndArray {
 		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
 			if err := p.dec.SkipValue(); err != nil {
@@ -294,22 +364,39 @@ func Text(value []byte) (text string, ok bool) {
 	if len(value) == 0 || value[0] != '"' {
 		return "", false
 	}
-	if text, ok = unquote(string(value), true); !ok {
+	if text, ok = unquote(string(value), false); !ok {
 		text = ""
 	}
 	return text, ok
 }
 
 // unquote returns the text of a JSON string, and a number's literal text. It fails
-// for a string that is not Unicode, if that is possible.
-func unquote(value string, lax bool) (text string, ok bool) {
+// for a string that is not Unicode. unicode says that its bytes are.
+func unquote(value string, unicode bool) (text string, ok bool) {
 	if value[0] != '"' {
 		return value, true
 	}
 	if !strings.Contains(value, `\`) {
 		text = value[1 : len(value)-1]
-		return text, !lax || utf8.ValidString(text)
+		return text, unicode || utf8.ValidString(text)
 	}
 	b, err := jsontext.AppendUnquote(nil, value) // its syntax was checked when it was read
 	return string(b), err == nil
+}
+
+// foldName is a name as encoding/json compares it where no field has exactly that
+// name: letters of either case are alike, and so are the two that Unicode folds to
+// an ASCII letter, ſ to s and the Kelvin sign to k.
+func foldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r + ('a' - 'A')
+		case r == '\u017f':
+			return 's'
+		case r == '\u212a':
+			return 'k'
+		}
+		return r
+	}, name)
 }

@@ -2,6 +2,7 @@ package object_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,7 +47,8 @@ func TestDecode(t *testing.T) {
 		{"inside of an object, too", `{"inner":{"name":[],"at":1.5,"any":null}}`, outer{}},
 		{"an int64 that is none", `{"inner":{"at":9223372036854775808}}`, outer{}},
 		{"null is nothing", `{"id":null,"live":null,"inner":null,"items":null}`, outer{}},
-		{"names are case-sensitive", `{"ID":"x","Inner":{"name":"y"}}`, outer{}},
+		{"names that are no field's are free", `{"foo":1,"FOO":2,"Not":"x","i d":"x","id_":"x","_id":"x"}`, outer{}},
+		{"so are all in what takes any JSON", `{"inner":{"any":{"ID":1,"id":2,"Name":3}},"other":{"ID":1,"Inner":{"NAME":2}}}`, outer{Inner: inner{Any: json.RawMessage(`{"ID":1,"id":2,"Name":3}`)}}},
 		{"fields that have no name are not reached", `{"-":"x","Not":"x"}`, outer{}},
 		{"items that are no objects are left out", `{"items":[1,{"name":"x"},null]}`, outer{Items: []inner{{Name: "x"}}}},
 	} {
@@ -72,11 +74,94 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Rule: a name that encoding/json would take for a field's is refused, wherever
+// there are fields, in every spelling, and whether or not the field is given, too.
+func TestDecodeRefusesNamesThatFold(t *testing.T) {
+	type folding struct {
+		Status string `json:"task_status"`
+		Items  []struct {
+			Key string `json:"key"`
+		} `json:"items"`
+		CamelCase string `json:"camelCase"`
+	}
+	table := object.TableOf[folding]()
+	for _, name := range []string{"Task_status", "TASK_STATUS", "task_\u0053tatus", "ta\u017fk_status", "task_statuſ", "tas\u212a_status", "tasK_status", "camelcase", "CamelCase"} {
+		for _, body := range []string{`{"` + name + `":"x"}`, `{"task_status":"a","` + name + `":null}`, `{"` + name + `":{},"camelCase":"a"}`} {
+			assert.EqualError(t, table.Decode([]byte(body), body, new(folding), nil), "a name differs from a field's in letter case only", body)
+			_, ok := table.Extra(body, "other")
+			assert.False(t, ok)
+		}
+	}
+	inItem := `{"items":[{"key":"a"},{"K\u0045Y":"b"}]}`
+	assert.Error(t, table.Decode([]byte(inItem), inItem, new(folding), nil))
+	free := `{"items":{"KEY":"b"},"tasķ_status":1,"task-status":1,"taskstatus":1}`
+	assert.NoError(t, table.Decode([]byte(free), free, new(folding), nil))
+}
+
+// Rule: a body has at most MaxMembers members, those within its objects included,
+// and a colon in a text is none.
+func TestDecodeCountsMembers(t *testing.T) {
+	members := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,"%x":1`, i)
+		}
+		return b.String()
+	}
+	texts := `"id":"` + strings.Repeat(`:\":`, 2000) + `","live":false`
+	for _, test := range []struct {
+		name, body string
+		ok         bool
+	}{
+		{"just as many", `{` + texts + members(object.MaxMembers-2) + `}`, true},
+		{"one more", `{` + texts + members(object.MaxMembers-1) + `}`, false},
+		{"just as many, within", `{"a":{"z":1` + members(object.MaxMembers-2) + `}}`, true},
+		{"one more, within", `{"a":[{"b":1` + members(object.MaxMembers-1) + `}]}`, false},
+		{"objects in objects", strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000), false},
+		{"items", `{"items":[{"at":1}` + strings.Repeat(`,{"at":1}`, object.MaxMembers-2) + `]}`, true},
+		{"more items", `{"items":[{"at":1}` + strings.Repeat(`,{"at":1}`, object.MaxMembers) + `]}`, false},
+		{"colons in texts only", `{` + texts + `,"items":[]}`, true},
+	} {
+		_, err := decode(test.body)
+		if test.ok {
+			assert.NoError(t, err, test.name)
+		} else {
+			assert.EqualError(t, err, "more than 1000 members", test.name)
+		}
+	}
+}
+
+// Rule: what is read is read once: a text that is not Unicode, or a body that breaks
+// off, leaves no torn piece where Extra finds it.
+func TestExtraIsNeverTorn(t *testing.T) {
+	for _, broken := range []string{`"cut \ud83d"`, "\"cut \xff\""} {
+		body := `{"inner":{"name":` + broken + `,"any":[` + broken + `]},"items":[{"name":` + broken + `}],"new":` + broken + `}`
+		for path, want := range map[string]string{
+			"inner": `{"name":` + broken + `,"any":[` + broken + `]}`,
+			"items": `[{"name":` + broken + `}]`,
+			"new":   broken,
+		} {
+			extra, ok := table.Extra(body, path)
+			assert.True(t, ok)
+			assert.Equal(t, want, string(extra))
+		}
+		o, err := decode(body)
+		require.NoError(t, err)
+		assert.Equal(t, `[`+broken+`]`, string(o.Inner.Any), "a field that takes any JSON takes all of it")
+	}
+}
+
 func TestDecodeTellsMembers(t *testing.T) {
 	var names []string
 	body := `{"id":"x","unknown":1,"live":null,"inner":{"name":"not told"}}`
 	require.NoError(t, table.Decode([]byte(body), body, &outer{}, func(name string) { names = append(names, name) }))
 	assert.Equal(t, []string{"id", "unknown", "inner"}, names)
+
+	told := map[string]string{}
+	require.NoError(t, table.DecodeMembers([]byte(body), body, &outer{}, func(name, json string, held bool) {
+		told[name] = fmt.Sprint(json, " ", held)
+	}))
+	assert.Equal(t, map[string]string{"id": `"x" true`, "unknown": "1 false", "inner": `{"name":"not told"} true`}, told)
 }
 
 // Rule: text that is not Unicode costs nothing but its own field, which is found as

@@ -1,6 +1,7 @@
 package recurring
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -58,9 +59,9 @@ func (n *Notification) LogValue() slog.Value {
 // Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
 func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
 
-// MarshalJSON gives what LogValue shows. To keep a notification, keep
+// MarshalJSON gives what LogValue shows, and a mark by which Parse refuses it. To keep a notification, keep
 // [Notification.Raw] where tokens may be kept.
-func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
+func (n Notification) MarshalJSON() ([]byte, error) { return redact.MarkedJSON(n.summary()) }
 
 // LogValue shows id, status and amount, nothing sensitive.
 func (s Subscription) LogValue() slog.Value { return slog.GroupValue(s.summary()...) }
@@ -68,5 +69,38 @@ func (s Subscription) LogValue() slog.Value { return slog.GroupValue(s.summary()
 // Format prints what LogValue shows, quoted, whatever the verb.
 func (s Subscription) Format(f fmt.State, _ rune) { redact.Format(f, s.summary()) }
 
-// MarshalJSON gives what LogValue shows.
+// MarshalJSON gives what LogValue shows, which UnmarshalJSON refuses.
 func (s Subscription) MarshalJSON() ([]byte, error) { return redact.JSON(s.summary()) }
+
+// Attention says what a merchant should look at by himself, "" if nothing: a charge
+// that failed, a subscription that does not charge any more, and what the
+// transaction of a charge says by itself, such as a chargeback. The text holds
+// nothing of the body.
+func (n *Notification) Attention() string {
+	switch n.kind {
+	case ChargeFailed:
+		return "the charge of a subscription is said to have failed: look at the subscription, for nothing proves it"
+	case Created:
+		if n.Confirmed() && n.Subscription.Status == "inactive" {
+			return "the subscription is inactive: its charges have stopped"
+		}
+	case Charged:
+		if t, ok := any(n.Transaction).(interface{ Attention() string }); ok && n.Transaction != nil {
+			return t.Attention()
+		}
+	}
+	return ""
+}
+
+// Interface guards
+var (
+	_ slog.LogValuer                  = (*Notification)(nil)
+	_ fmt.Formatter                   = Notification{}
+	_ json.Marshaler                  = Notification{}
+	_ json.Unmarshaler                = (*Notification)(nil)
+	_ interface{ Attention() string } = (*Notification)(nil)
+	_ slog.LogValuer                  = Subscription{}
+	_ fmt.Formatter                   = Subscription{}
+	_ json.Marshaler                  = Subscription{}
+	_ json.Unmarshaler                = (*Subscription)(nil)
+)
