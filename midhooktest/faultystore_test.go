@@ -28,7 +28,7 @@ func faultyClaim(owner string) midhook.Claim {
 // Rule: a FaultyStore without faults is the store behind it.
 func TestFaultyStoreWithoutFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := NewFaultyStore(newModel(""))
+		store := NewFaultyStore(newPlanted(""))
 		TestStore(t, func(*testing.T) midhook.Store { return store })
 		if all, faulty := store.Calls(); all == 0 || faulty != 0 {
 			t.Errorf("%d calls, %d faulty, want some and none", all, faulty)
@@ -55,7 +55,7 @@ func TestStoreFaults(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inner := newModel("")
+				inner := newPlanted("")
 				store := NewFaultyStore(inner)
 				claim := midhook.Claim{Key: "E", Owner: "a", Lease: 24 * time.Hour}
 				call := func(name string, operation func(context.Context) error) {
@@ -155,7 +155,7 @@ func TestFaultyStoreSchedule(t *testing.T) {
 			s.Heal()
 		}, ".........."},
 	} {
-		s := NewFaultyStore(newModel(""))
+		s := NewFaultyStore(newPlanted(""))
 		c.plan(s)
 		var got strings.Builder
 		for range len(c.want) {
@@ -173,7 +173,7 @@ func TestFaultyStoreSchedule(t *testing.T) {
 func TestFaultyStoreSeed(t *testing.T) {
 	const calls = 2000
 	play := func(seed uint64) string {
-		s := NewFaultyStore(newModel(""))
+		s := NewFaultyStore(newPlanted(""))
 		kinds := []StoreFault{}
 		var got strings.Builder
 		for kind := range 3 {
@@ -449,10 +449,10 @@ func (s releaseFinishes) Release(ctx context.Context, c midhook.Claim) error {
 // faults breaks it.
 func TestStormFindsBugs(t *testing.T) {
 	for want, store := range map[string]func() midhook.Store{
-		"two runs at once":                  func() midhook.Store { return newModel("never in flight") },
+		"two runs at once":                  func() midhook.Store { return newPlanted("never in flight") },
 		"a run after the acknowledged":      func() midhook.Store { return finishReleases{midhook.NewLRUStore(100)} },
 		"200 without a run that suc":        func() midhook.Store { return releaseFinishes{midhook.NewLRUStore(100)} },
-		"503 after all faults for order_id": func() midhook.Store { return newModel("never expires") },
+		"503 after all faults for order_id": func() midhook.Store { return newPlanted("never expires") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := playStorm(t, 1, store())

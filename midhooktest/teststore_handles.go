@@ -35,12 +35,14 @@ var handleCases = []storeCase{
 		use(two).finish(nil, s.claim("a", "E", 40), longEnough)
 		use(two).handle(alternating(s.claim("b", "F", 40)))
 		use(one).acquire(done, s.claim("a", "F", 40))
-		use(one).acquire(acquired, s.claim("a", "E", 40))
-		use(two).acquire(acquired, s.claim("a", "G", 40)) // the claim moves
+		use(two).acquire(acquired, s.claim("a", "E", 40))
+		use(one).acquire(acquired, s.claim("a", "G", 40)) // the claim moves
 		use(one).finish(notOwner, s.claim("a", "E", 40), longEnough)
 		use(one).acquire(inFlight, s.claim("b", "G", 40))
 		use(one).finish(nil, s.claim("a", "G", 40), longEnough)
 		use(two).acquire(done, s.claim("b", "G", 40))
+		use(one).handle(alternating(s.claim("c", "H", 0)))
+		use(two).handle(s.claim("b", "lower", 10))
 	}},
 }
 

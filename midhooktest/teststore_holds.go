@@ -27,7 +27,9 @@ var holdCases = []storeCase{
 	}},
 	{"busy-order", "Done and InFlight are answered before Busy, and Busy before Superseded", func(s *storeScript) {
 		s.handle(s.claim("a", "handled", 30))
+		s.hang(s.claim("a", "running", 40))
 		s.acquire(acquired, s.claim("b", "E", 40))
+		s.acquire(inFlight, s.claim("c", "running", 20))
 		s.acquire(done, s.claim("c", "handled", 30))
 		s.acquire(inFlight, s.claim("c", "E", 40))
 		s.acquire(busy, s.claim("c", "lower", 10))
@@ -53,6 +55,8 @@ var holdCases = []storeCase{
 		other, none := s.claim("b", "F", 40), s.claim("c", "G", 40)
 		other.Subject += " of another"
 		none.Subject = ""
+		s.acquire(acquired, other)
+		s.release(nil, other)
 		s.acquire(acquired, s.claim("a", "E", 40))
 		s.acquire(acquired, other)
 		s.acquire(acquired, none)

@@ -70,7 +70,7 @@ var neighbourCases = []storeCase{
 		s.turns(end, done, acquired, c)
 	}},
 	{"lease-shortened", "a renewal may shorten its lease, and no other", func(s *storeScript) {
-		one, other := alone(s.claim("a", "E", 0)), alone(s.claim("b", "F", 0))
+		one, other := alone(s.claim("a", "E", 0)), alone(s.claim("a", "F", 0))
 		s.acquire(acquired, other)
 		s.acquire(acquired, one)
 		began := s.acquire(acquired, brief(one))

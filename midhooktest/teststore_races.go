@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -96,6 +95,7 @@ var raceCases = []storeCase{
 				if runs[i].Add(1) > 1 {
 					s.failf("%s was acquired after it had been finished", s.shown(c))
 				}
+				s.renew(c)
 				s.finish(nil, c, longEnough)
 				return false
 			case "done":
@@ -132,6 +132,7 @@ var raceCases = []storeCase{
 		s.each(subjects, func(i int) { s.acquire(acquired, claim(0, i, 40)) })
 		s.crew(subjects, func(worker, i int) (again bool) {
 			if worker == 0 {
+				s.renew(claim(0, i, 40))
 				s.finish(nil, claim(0, i, 40), longEnough)
 				return false
 			}
@@ -149,7 +150,7 @@ var raceCases = []storeCase{
 	{"race-move", "a move is atomic: nobody acquires either event while a claim moves between them", func(s *storeScript) {
 		claims := [2]midhook.Claim{s.claim("a", "E", 40), s.claim("a", "F", 40)}
 		s.acquire(acquired, claims[0])
-		s.crew(400, func(worker, i int) (again bool) {
+		s.crew(5000, func(worker, i int) (again bool) {
 			if worker == 0 {
 				s.acquire(acquired, claims[i%2])
 				return false
@@ -241,34 +242,42 @@ func (s *storeScript) lapsed() []string {
 	return events
 }
 
-const crewSize = 4
+const crewSize = 8
 
 // crew has workers take n jobs, one after the other and each as fast as it can, so
 // that their operations overlap at every step. A worker who is told so repeats a job.
-// Where operations are slow they overlap anyway, and there are fewer jobs.
+// Where operations are slow, and overlap anyway, there are fewer jobs.
 func (s *storeScript) crew(n int, work func(worker, job int) (again bool)) {
 	began := time.Now()
 	s.race(crewSize, func(worker int) {
 		for job := range n {
 			for !s.failed() && work(worker, job) {
-				runtime.Gosched()
 			}
-			if job >= 40 && time.Since(began) > 2*time.Second {
+			if job >= 20 && time.Since(began) > 2*time.Second {
 				return
 			}
 		}
 	})
 }
 
+// renew keeps a claim for a while, so that those who wait for it come to wait at every
+// step of what they do.
+func (s *storeScript) renew(c midhook.Claim) {
+	for began, i := time.Now(), 0; i < 30 && time.Since(began) < 20*time.Millisecond; i++ {
+		s.acquire(acquired, c)
+	}
+}
+
 // oneAtATime acquires and releases: what several do at once, at most one has done.
 func (s *storeScript) oneAtATime(claim func(worker int) midhook.Claim) {
 	var holders atomic.Int32
-	s.crew(2000, func(worker, _ int) (again bool) {
+	s.crew(5000, func(worker, _ int) (again bool) {
 		c := claim(worker)
 		if s.acquired(c) == "acquired" {
 			if holders.Add(1) > 1 {
 				s.failf("%s was acquired while another owner held the subject", s.shown(c))
 			}
+			s.renew(c)
 			holders.Add(-1)
 			s.release(nil, c)
 		}
