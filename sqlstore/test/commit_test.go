@@ -44,15 +44,20 @@ func startCutter(t *testing.T, port int) *cutter {
 				client.Close()
 				continue
 			}
-			connections.Go(func() { c.requests(client, server) })
-			connections.Go(func() { _, _ = io.Copy(client, server); client.Close() })
+			answered := make(chan struct{})
+			connections.Go(func() { c.requests(client, server, answered) })
+			connections.Go(func() {
+				defer close(answered)
+				_, _ = io.Copy(client, server)
+				client.Close()
+			})
 		}
 	})
 	t.Cleanup(func() { l.Close(); connections.Wait() })
 	return c
 }
 
-func (c *cutter) requests(client, server net.Conn) {
+func (c *cutter) requests(client, server net.Conn, answered <-chan struct{}) {
 	defer server.Close()
 	buffer := make([]byte, 64<<10)
 	for {
@@ -61,7 +66,7 @@ func (c *cutter) requests(client, server net.Conn) {
 			client.Close() // first: no answer may pass
 			if forward {
 				_, _ = server.Write(buffer[:n])
-				_, _ = io.Copy(io.Discard, io.LimitReader(server, 1)) // the server is at it
+				<-answered // to nobody
 			}
 			return
 		}
