@@ -137,3 +137,9 @@ func (s saved) restore(r *fasthttp.Response) {
 }
 
 func (s saved) release() { fasthttp.ReleaseResponse(s.Response) }
+
+// Interface guards
+var (
+	_ http.ResponseWriter                           = (*recorder)(nil)
+	_ interface{ SetReadDeadline(time.Time) error } = (*recorder)(nil)
+)

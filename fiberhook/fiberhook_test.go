@@ -472,3 +472,43 @@ func TestPreforkWarning(t *testing.T) {
 		}
 	}
 }
+
+// Rule: under a status check the handlers read what was confirmed, however they read
+// the body, and middleware outside what was notified.
+func TestConfirmedBody(t *testing.T) {
+	api := midhooktest.NewStatusServer(key)
+	defer api.Close()
+	n, err := midhook.Parse(midhooktest.Body(midhooktest.Sample("gopay"), key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Put(n)
+	edited := strings.Replace(string(n.Raw()), "{", `{"custom_field1":"edited",`, 1)
+	for _, config := range []fiber.Config{{}, {StreamRequestBody: true}} {
+		app := fiber.New(config)
+		app.Use(func(c fiber.Ctx) error {
+			err := c.Next()
+			if !config.StreamRequestBody && string(c.Body()) != edited {
+				t.Errorf("outside: got %s", c.Body())
+			}
+			return err
+		})
+		app.Post("/", fiberhook.New(newHook(t, midhook.WithStatusCheck(api.Client()))), func(c fiber.Ctx) error {
+			var bound struct {
+				OrderID string `json:"order_id"`
+				Custom  string `json:"custom_field1"`
+			}
+			if err := c.Bind().Body(&bound); err != nil {
+				return err
+			}
+			confirmed, _ := fiberhook.FromContext(c)
+			if bound.OrderID != n.OrderID || bound.Custom != "" || string(c.Body()) != string(confirmed.Raw()) {
+				t.Errorf("got %+v", bound)
+			}
+			return nil
+		})
+		if a := post(t, serve(t, app), strings.NewReader(edited)); a.status != 200 {
+			t.Errorf("got %d %q", a.status, a.body)
+		}
+	}
+}

@@ -78,3 +78,10 @@ type sent struct{ http.ResponseWriter }
 
 func (sent) WriteHeader(int)             {}
 func (sent) Write(p []byte) (int, error) { return len(p), nil }
+
+// Interface guards
+var (
+	_ http.ResponseWriter                       = (*outer)(nil)
+	_ interface{ Unwrap() http.ResponseWriter } = (*outer)(nil)
+	_ http.ResponseWriter                       = sent{}
+)

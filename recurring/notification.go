@@ -165,6 +165,9 @@ func Parse(body []byte) (*Notification, error) {
 // MarshalJSON printed is refused, for it is not the body: a queue carries
 // [Notification.Raw]. As Parse's, the result is unconfirmed.
 func (n *Notification) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	parsed, err := Parse(body)
 	if err == nil {
 		*n = *parsed
@@ -176,6 +179,9 @@ func (n *Notification) UnmarshalJSON(body []byte) error {
 // where it fails: for anything but one JSON object, for a name given twice, and where
 // there is no id, as in what MarshalJSON printed.
 func (s *Subscription) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	var (
 		read Subscription
 		more answer

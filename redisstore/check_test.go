@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 	for range 2 { // which does not know the scripts at first
 		require.NoError(t, store.Check(t.Context()))
 	}
-	require.Eventually(t, func() bool { return client.DBSize(t.Context()).Val() == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return client.DBSize(t.Context()).Val() == 0 }, time.Minute, time.Millisecond)
 }
 
 // Rule: Check says of what is missing what it is.

@@ -38,7 +38,7 @@ func startCluster(t testing.TB) *cluster {
 		node := n.client()
 		require.Eventually(t, func() bool {
 			return strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
-		}, 20*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 	}
 	return c
 }
@@ -132,7 +132,7 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 // nothing.
 func TestClusterReshardMidStream(t *testing.T) {
 	c := startCluster(t)
-	f := startFleet(t, 3, fleetBudget, 0, c.addrs...)
+	f := startFleet(t, 3, fleetBudget, fleetGrace, c.addrs...)
 	f.shop.decide = everyTenth
 	const slots = 400
 	var moving sync.WaitGroup

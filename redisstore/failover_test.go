@@ -131,9 +131,9 @@ func TestFailoverMidStream(t *testing.T) {
 		return strings.Contains(watch.Info(t.Context(), "sentinel").Val(), "status=ok") &&
 			strings.Contains(watch.Info(t.Context(), "sentinel").Val(), "slaves=1")
 	}, time.Minute, 20*time.Millisecond, "the Sentinel knows the replica")
-	f := startFleetWith(t, 3, workerConfig{Redis: []string{sentinel.addr()}, Master: "shop", Budget: fleetBudget})
+	f := startFleetWith(t, 3, workerConfig{Redis: []string{sentinel.addr()}, Master: "shop", Budget: fleetBudget, Grace: fleetGrace})
 	f.shop.decide = everyTenth
-	s := &stream{orders: 300, speed: 200}
+	s := &stream{orders: 300, speed: 100} // slower: a Sentinel on a busy machine takes its time
 	var failover sync.WaitGroup
 	var mu sync.Mutex
 	around := map[string]bool{} // events that ran before the replica was promoted

@@ -70,7 +70,7 @@ func integer(err error, name string) (int64, bool) {
 
 // persist repeats an operation while it meets contention, and returns the last
 // error. Patience is how long it repeats one that another's lock or change has kept
-// from its work; errors, which pass sooner, it bears for settlePatience. An operation
+// from its work; errors, which pass sooner, it bears for settlePatience at least. An operation
 // that has itself waited that long is tried three times all the same: the row that
 // was changed meanwhile has to be looked at again. The pauses are random, so that
 // those who met do not meet again.
@@ -81,7 +81,7 @@ func persist(ctx context.Context, patience time.Duration, operation func() (agai
 		again, err := operation()
 		limit := patience
 		if isContention(err) {
-			again, limit = true, settlePatience
+			again, limit = true, max(patience, settlePatience)
 		} else if err != nil {
 			return err
 		}

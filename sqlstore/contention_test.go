@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-
-	"github.com/stretchr/testify/assert"
 )
 
 type sqlState string
@@ -52,9 +50,14 @@ func TestContention(t *testing.T) {
 		{context.DeadlineExceeded, false},
 		{nil, false},
 	} {
-		assert.Equal(t, test.want, isContention(test.err), "%v", test.err)
-		if test.err != nil {
-			assert.Equal(t, test.want, isContention(fmt.Errorf("wrapped: %w", test.err)), "wrapped %v", test.err)
+		if got := isContention(test.err); got != test.want {
+			t.Errorf("isContention(%v) is %t", test.err, got)
+		}
+		if test.err == nil {
+			continue
+		}
+		if got := isContention(fmt.Errorf("wrapped: %w", test.err)); got != test.want {
+			t.Errorf("isContention(wrapped %v) is %t", test.err, got)
 		}
 	}
 }

@@ -2,38 +2,14 @@ module github.com/midhook/midhook/sqlstore
 
 go 1.26.0
 
-require (
-	github.com/go-sql-driver/mysql v1.10.1
-	github.com/jackc/pgx/v5 v5.12.0
-	modernc.org/sqlite v1.60.0
-)
-
-// The two modules change together: in this repository each is tested against
-// the other as it is.
-replace github.com/midhook/midhook => ../
+require github.com/midhook/midhook v0.0.0
 
 require (
-	github.com/midhook/midhook v0.0.0
-	github.com/stretchr/testify v1.12.1
-)
-
-require (
-	filippo.io/edwards25519 v1.2.0 // indirect
-	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
-	github.com/google/uuid v1.6.0 // indirect
-	github.com/jackc/pgpassfile v1.0.0 // indirect
-	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/puddle/v2 v2.2.3 // indirect
-	github.com/mattn/go-isatty v0.0.24 // indirect
-	github.com/ncruces/go-strftime v1.0.0 // indirect
-	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/sync v0.23.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
-	golang.org/x/text v0.41.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
-	modernc.org/libc v1.77.1 // indirect
-	modernc.org/mathutil v1.7.1 // indirect
-	modernc.org/memory v1.12.1 // indirect
 )
+
+// Both are developed, tested and released together from one repository, and
+// v0.0.0 stands for the same commit. A replace counts in this module alone: a
+// release requires midhook by its version.
+replace github.com/midhook/midhook => ../

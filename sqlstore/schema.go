@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"context"
 	"fmt"
 	"strings"
 )
@@ -25,75 +24,134 @@ func (d Dialect) String() string {
 	return [...]string{"PostgreSQL", "MySQL", "SQLite"}[d-1]
 }
 
-// Schema returns the SQL that creates the table under its default name, for those
+// Schema returns the SQL that creates the tables under their default names, for those
 // who keep their schema in migrations of their own. It may be run again. It is ""
 // for a Dialect that is none.
 //
-// Columns are only ever added in later versions, and each with a default.
-func Schema(dialect Dialect) string {
-	return script(statements(dialect, defaultTable))
-}
+// Tables and columns are only ever added in later versions, and each column with a
+// default.
+func Schema(dialect Dialect) string { return script(dialect, defaultTable) }
 
-// Schema is the SQL that [Store.Migrate] runs.
-func (s *Store) Schema() string { return script(statements(s.dialect, s.table)) }
+// Schema is the SQL with which [Store.Migrate] creates the tables.
+func (s *Store) Schema() string { return script(s.dialect, s.table) }
 
-func script(statements []string) string {
-	if len(statements) == 0 {
-		return ""
+func script(dialect Dialect, table string) string {
+	var script strings.Builder
+	for _, p := range parts(dialect, table) {
+		script.WriteString(p.create + ";\n")
 	}
-	return strings.Join(statements, ";\n") + ";\n"
+	return script.String()
 }
 
-// statements make the table. There is a row for each event: expires is the end of
-// its lease or, once it is done, of its keep, in microseconds of Unix time by the
-// database's clock. A row has a subject only when it is done; its stage is then the
-// highest that was reached.
-func statements(dialect Dialect, table string) []string {
-	quoted := dialect.quote(table)
-	name := table[strings.LastIndexByte(table, '.')+1:] // an index is in its table's schema
+// part is a table or an index. Only a table has columns.
+type part struct {
+	table, index string
+	columns      []string
+	create       string
+}
+
+// holdsSuffix follows the table's name in the name of the table of holds.
+const holdsSuffix = "_holds"
+
+// parts are a table with a row for each event and one with a row for each subject.
+// An event's expires is the end of its lease or, once it is done, of its keep, in
+// microseconds of Unix time by the database's clock. Its stage is 0 until it is done
+// and then the highest that its subject has reached. A subject's row names the owner
+// who holds it, and the event by which.
+func parts(dialect Dialect, table string) []part {
+	holds := table + holdsSuffix
+	all := []part{
+		{table: table, columns: []string{"event", "owner", "done", "subject", "stage", "expires"}},
+		{table: table, index: indexName(table, "subject")},
+		{table: table, index: indexName(table, "expires")},
+		{table: holds, columns: []string{"subject", "owner", "event", "expires"}},
+		{table: holds, index: indexName(holds, "expires")},
+	}
 	switch dialect {
 	case PostgreSQL:
-		return []string{
-			`CREATE TABLE IF NOT EXISTS ` + quoted + ` (
+		all[0].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(table) + ` (
 	event   bytea   PRIMARY KEY,
 	owner   bytea   NOT NULL,
 	done    boolean NOT NULL,
 	subject bytea,
 	stage   bigint  NOT NULL,
 	expires bigint  NOT NULL
-)`,
-			`CREATE INDEX IF NOT EXISTS "` + name + `_subject" ON ` + quoted + ` (subject) WHERE subject IS NOT NULL`,
-			`CREATE INDEX IF NOT EXISTS "` + name + `_expires" ON ` + quoted + ` (expires)`,
-		}
+)`
+		all[3].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(holds) + ` (
+	subject bytea  PRIMARY KEY,
+	owner   bytea  NOT NULL,
+	event   bytea  NOT NULL,
+	expires bigint NOT NULL
+)`
 	case MySQL:
-		return []string{
-			`CREATE TABLE IF NOT EXISTS ` + quoted + ` (
+		all[0].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(table) + ` (
 	event   BINARY(32) NOT NULL PRIMARY KEY,
 	owner   BINARY(32) NOT NULL,
 	done    BOOLEAN    NOT NULL,
 	subject BINARY(32),
 	stage   BIGINT     NOT NULL,
 	expires BIGINT     NOT NULL,
-	KEY ` + dialect.quote(name+"_subject") + ` (subject),
-	KEY ` + dialect.quote(name+"_expires") + ` (expires)
-) ENGINE=InnoDB`,
-		}
+	KEY ` + dialect.quote(all[1].index) + ` (subject),
+	KEY ` + dialect.quote(all[2].index) + ` (expires)
+) ENGINE=InnoDB`
+		all[3].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(holds) + ` (
+	subject BINARY(32) NOT NULL PRIMARY KEY,
+	owner   BINARY(32) NOT NULL,
+	event   BINARY(32) NOT NULL,
+	expires BIGINT     NOT NULL,
+	KEY ` + dialect.quote(all[4].index) + ` (expires)
+) ENGINE=InnoDB`
+		return []part{all[0], all[3]}
 	case SQLite:
-		schema := strings.TrimSuffix(table, name)
-		return []string{
-			`CREATE TABLE IF NOT EXISTS ` + quoted + ` (
+		all[0].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(table) + ` (
 	event   BLOB    NOT NULL PRIMARY KEY,
 	owner   BLOB    NOT NULL,
 	done    INTEGER NOT NULL,
 	subject BLOB,
 	stage   INTEGER NOT NULL,
 	expires INTEGER NOT NULL
-) WITHOUT ROWID`,
-			`CREATE INDEX IF NOT EXISTS ` + dialect.quote(schema+name+"_subject") + ` ON "` + name + `" (subject) WHERE subject IS NOT NULL`,
-			`CREATE INDEX IF NOT EXISTS ` + dialect.quote(schema+name+"_expires") + ` ON "` + name + `" (expires)`,
-		}
+) WITHOUT ROWID`
+		all[3].create = `CREATE TABLE IF NOT EXISTS ` + dialect.quote(holds) + ` (
+	subject BLOB    NOT NULL PRIMARY KEY,
+	owner   BLOB    NOT NULL,
+	event   BLOB    NOT NULL,
+	expires INTEGER NOT NULL
+) WITHOUT ROWID`
+	default:
+		return nil
 	}
-	return nil
+	all[1].create = createIndex(dialect, all[1], `(subject) WHERE subject IS NOT NULL`)
+	all[2].create = createIndex(dialect, all[2], `(expires)`)
+	all[4].create = createIndex(dialect, all[4], `(expires)`)
+	return all
+}
+
+func createIndex(dialect Dialect, p part, on string) string {
+	schema, table := split(p.table)
+	if dialect == SQLite { // where the index is qualified and the table is not
+		return `CREATE INDEX IF NOT EXISTS ` + dialect.quote(join(schema, p.index)) + ` ON ` + dialect.quote(table) + ` ` + on
+	}
+	return `CREATE INDEX IF NOT EXISTS ` + dialect.quote(p.index) + ` ON ` + dialect.quote(p.table) + ` ` + on
+}
+
+// indexName is without a schema: an index is in its table's.
+func indexName(table, column string) string {
+	_, name := split(table)
+	return name + "_" + column
+}
+
+func split(table string) (schema, name string) {
+	if schema, name, ok := strings.Cut(table, "."); ok {
+		return schema, name
+	}
+	return "", table
+}
+
+func join(schema, name string) string {
+	if schema == "" {
+		return name
+	}
+	return schema + "." + name
 }
 
 // quote makes identifiers of a name of one or two parts, which holds no quotes.
@@ -103,38 +161,4 @@ func (d Dialect) quote(name string) string {
 		q = "`"
 	}
 	return q + strings.ReplaceAll(name, ".", q+"."+q) + q
-}
-
-// migration is the key of the advisory lock that keeps processes that start
-// together from creating the table at once, which PostgreSQL answers with an error.
-const migration = 0x6d6964686f6f6b // "midhook"
-
-// Migrate creates the table and its indexes unless they exist. Any number of
-// processes may call it at once, each time they start. It needs the right to create
-// tables; without it, run [Store.Schema] once as someone who has it.
-func (s *Store) Migrate(ctx context.Context) error {
-	err := persist(ctx, settlePatience, func() (bool, error) { return false, s.migrate(ctx) })
-	if err != nil {
-		return fmt.Errorf("sqlstore: creating table %s: %w", s.table, err)
-	}
-	return nil
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
-	if s.dialect == PostgreSQL {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migration)); err != nil {
-			return err
-		}
-	}
-	for _, statement := range statements(s.dialect, s.table) {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
 }

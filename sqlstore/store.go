@@ -68,6 +68,8 @@ type Store struct {
 	purgeEvery time.Duration
 	engine     engine
 
+	transactions transactions
+
 	purgeAt atomic.Int64 // when the next purge is due, as a duration since epoch
 	purging atomic.Bool
 	epoch   time.Time
@@ -120,10 +122,11 @@ const defaultTable = "midhook_events"
 // The longest name leaves room for the suffixes of the indexes' names.
 var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]{0,47}\.)?[A-Za-z_][A-Za-z0-9_]{0,47}$`)
 
-// WithTable names the table, midhook_events by default: up to 48 letters, digits
-// and underscores, behind a schema's (with MySQL a database's) name and a dot if
-// need be. Its case is kept. Merchants who share a database need a table each only
-// if they also share orders' and transactions' ids.
+// WithTable names the table of events, midhook_events by default: up to 48 letters,
+// digits and underscores, behind a schema's (with MySQL a database's) name and a dot
+// if need be. Its case is kept. The table of holds has the same name and _holds
+// behind it. Merchants who share a database take a table each, or one table and a
+// [midhook.WithNamespace] each.
 func WithTable(name string) Option {
 	return func(s *Store) error {
 		s.table = name
@@ -164,43 +167,56 @@ func WithPurgeInterval(d time.Duration) Option {
 // with an error that isContention recognises.
 type engine interface {
 	acquire(ctx context.Context, db *sql.DB, c claim) (verdict, error)
-	// finish runs in tx if there is one.
-	finish(ctx context.Context, db *sql.DB, tx *sql.Tx, c claim, keep int64) (finished, error)
+	finish(ctx context.Context, db *sql.DB, c claim, keep int64) (finished, error)
+	// inTransaction returns what FinishTx does in a merchant's transaction.
+	inTransaction(c claim, keep int64) txStatements
+	// confirm looks whether a claim is finished. If it is to wait, then until the
+	// transaction in which it is being finished has ended.
+	confirm(ctx context.Context, db *sql.DB, c claim, wait bool) (finished, error)
 	release(ctx context.Context, db *sql.DB, c claim) (bool, error)
 	// purge deletes some of what has expired and tells how many, and whether
 	// there may be more.
 	purge(ctx context.Context, db *sql.DB) (n int64, more bool, err error)
 }
 
+// Interface guards
+var (
+	_ engine = (*postgres)(nil)
+	_ engine = (*optimistic)(nil)
+)
+
 // verdict is an answer to acquire.
 type verdict struct {
 	state     midhook.ClaimState // unless contended
-	contended bool               // the row was changed meanwhile, or is locked
+	contended bool               // a row was changed meanwhile, or is locked
 	own       bool               // and the claim is the caller's already
 }
 
-// finished is an answer to finish.
+// finished is an answer to finish and confirm.
 type finished int
 
 const (
 	notOwner  finished = iota
 	marked             // now
 	before             // by the same owner
+	unmarked           // and held by the owner
 	contended          // the row was changed meanwhile
 )
 
 // claim is a midhook.Claim as it is stored: its strings may be of any length, and
 // are nobody's business.
 type claim struct {
-	event, owner, subject []byte // subject: nil for none
-	stage                 int64
-	lease                 int64 // microseconds, as all times here
+	event, owner []byte
+	subject      []byte // nil for none
+	stage        int64  // 0 for none
+	lease        int64  // microseconds, as all times here
+	alternates   bool
 }
 
 func newClaim(c midhook.Claim) claim {
 	stored := claim{event: hash(c.Key), owner: hash(c.Owner), lease: micros(c.Lease)}
-	if c.Stage > 0 && c.Subject != "" {
-		stored.subject, stored.stage = hash(c.Subject), int64(c.Stage)
+	if c.Subject != "" {
+		stored.subject, stored.stage, stored.alternates = hash(c.Subject), max(0, int64(c.Stage)), c.Alternates
 	}
 	return stored
 }
@@ -250,15 +266,20 @@ func (s *Store) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimStat
 	}
 }
 
-// Finish is described at [midhook.Store].
+// Finish is described at [midhook.Store]. For a claim that [Store.FinishTx] has worked
+// on, Finish changes nothing and only looks whether the transaction was committed: if
+// it was not, or if nobody can tell, the error is a [midhook.ErrUncommitted].
 func (s *Store) Finish(ctx context.Context, c midhook.Claim, keep time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	stored := newClaim(c)
+	if s.transactions.forget(stored) {
+		return s.confirm(ctx, stored)
+	}
 	var f finished
 	err := persist(ctx, settlePatience, func() (again bool, err error) {
-		f, err = s.engine.finish(ctx, s.db, nil, stored, micros(keep))
+		f, err = s.engine.finish(ctx, s.db, stored, micros(keep))
 		return f == contended, err
 	})
 	switch {
@@ -279,6 +300,7 @@ func (s *Store) Release(ctx context.Context, c midhook.Claim) error {
 		return err
 	}
 	stored := newClaim(c)
+	s.transactions.forget(stored)
 	var released bool
 	err := persist(ctx, settlePatience, func() (again bool, err error) {
 		released, err = s.engine.release(ctx, s.db, stored)

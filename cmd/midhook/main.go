@@ -38,7 +38,7 @@ type command struct {
 var commands = []command{
 	{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
 	{"send", "send your server a signed notification, or another gateway's event", send},
-	{"play", "play Midtrans, or another gateway, to your server, with all retries, in fast motion", rehearse},
+	{"play", "play Midtrans, or another gateway, to your server, with all retries, in fast motion", play},
 	{"attack", "try on your server what a stranger could", attack},
 	{"status", "stand in for Midtrans' status API", status},
 	{"verify", "tell whether a key signed a body, and if not, why", verify},

@@ -63,7 +63,7 @@ type playing struct {
 	stderr *progress
 }
 
-func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func play(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("play", flag.ContinueOnError)
 	var p playing
 	chosen := gatewayFlags(flags)

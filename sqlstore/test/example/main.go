@@ -27,7 +27,7 @@ import (
 )
 
 // serverKey is the sandbox key that notifications are signed with here.
-const serverKey = "SB-Mid-server-test"
+const serverKey = "SB-Mid-server-test-key-0001"
 
 func main() {
 	database := flag.String("serve", "", "be a merchant's server on this database file, on a free port that is printed")

@@ -124,7 +124,9 @@ func TestNothingIsStoredInClear(t *testing.T) {
 		handle(t, store, c, time.Hour)
 		var event, owner, subject []byte
 		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT event, owner, subject FROM "+table).Scan(&event, &owner, &subject))
-		for _, stored := range [][]byte{event, owner, subject} {
+		var held, holder, by []byte
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT subject, owner, event FROM "+holds(table)).Scan(&held, &holder, &by))
+		for _, stored := range [][]byte{event, owner, subject, held, holder, by} {
 			assert.Len(t, stored, 32)
 			for _, clear := range []string{c.Key, c.Subject, c.Owner} {
 				assert.NotContains(t, string(stored), clear)
@@ -199,13 +201,15 @@ func TestPurge(t *testing.T) {
 func TestPurgesByItself(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		store, db, table := newStore(t, d, sqlstore.WithPurgeInterval(time.Millisecond))
-		handle(t, store, midhook.Claim{Key: "old", Owner: "a", Lease: time.Minute}, time.Hour)
-		_, err := db.ExecContext(t.Context(), "UPDATE "+table+" SET expires = 0")
-		require.NoError(t, err)
+		handle(t, store, midhook.Claim{Key: "old", Subject: "S", Owner: "a", Lease: time.Minute}, time.Hour)
+		for _, name := range []string{table, holds(table)} {
+			_, err := db.ExecContext(t.Context(), "UPDATE "+name+" SET expires = 0")
+			require.NoError(t, err)
+		}
 		require.Eventually(t, func() bool {
 			acquire(t, midhook.Acquired, store, midhook.Claim{Key: "new", Owner: "a", Lease: time.Minute})
-			return count(t, db, table) == 1
-		}, 10*time.Second, 10*time.Millisecond)
+			return count(t, db, table) == 1 && count(t, db, holds(table)) == 0
+		}, time.Minute, 10*time.Millisecond)
 	})
 }
 
@@ -221,6 +225,9 @@ func handle(t testing.TB, store midhook.Store, c midhook.Claim, keep time.Durati
 	acquire(t, midhook.Acquired, store, c)
 	require.NoError(t, store.Finish(context.Background(), c, keep))
 }
+
+// holds is the quoted name of the table beside a table.
+func holds(table string) string { return table[:len(table)-1] + "_holds" + table[len(table)-1:] }
 
 func count(t testing.TB, db *sql.DB, table string) (n int) {
 	t.Helper()

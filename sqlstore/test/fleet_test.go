@@ -50,6 +50,7 @@ type process struct {
 
 func startFleet(t *testing.T, d *database, size int) *fleet {
 	t.Helper()
+	notShort(t)
 	f := &fleet{t: t, db: d.open(t), config: merchantConfig{Driver: d.driver, DSN: d.dsn, Table: "T" + table(t), Dir: t.TempDir(), Dialect: d.dialect}}
 	_, err := f.db.ExecContext(t.Context(), f.config.sql("CREATE TABLE @orders (order_id VARCHAR(64), status VARCHAR(32))"))
 	require.NoError(t, err)
@@ -156,7 +157,7 @@ func (p *process) end() {
 // waitFor returns the first line that begins with prefix, once there is one.
 func (p *process) waitFor(prefix string) string {
 	p.fleet.t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for {
 		p.mu.Lock()
 		heard := p.heard
@@ -185,7 +186,7 @@ func (p *process) post(path string, n *midhook.Notification) (status int, answer
 	if n != nil {
 		body = midhooktest.Body(n, testKey)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 15 * time.Second}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	res, err := client.Post(url, "application/json", bytes.NewReader(body))
 	if !assert.NoError(p.fleet.t, err) {
 		return 0, ""

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ type database struct {
 	dialect sqlstore.Dialect
 	driver  string
 	dsn     string
+	port    int
 	server  *server // nil for SQLite
 }
 
@@ -41,9 +43,12 @@ type server struct {
 	log     *os.File
 }
 
+var postgreSQL = sync.OnceValues(startPostgreSQL)
+
 // databases are started when they are first needed.
 var databases = map[string]func() (*database, error){
-	"PostgreSQL": sync.OnceValues(startPostgreSQL),
+	"PostgreSQL": postgreSQL,
+	"PgBouncer":  sync.OnceValues(startPgBouncer),
 	"MariaDB":    sync.OnceValues(startMariaDB),
 	"SQLite":     sync.OnceValues(openSQLite),
 }
@@ -51,6 +56,14 @@ var databases = map[string]func() (*database, error){
 var databaseNames = []string{"PostgreSQL", "MariaDB", "SQLite"}
 
 var errNotInstalled = errors.New("not installed")
+
+// notShort skips a test that takes long on any database.
+func notShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("tests of several processes are not short")
+	}
+}
 
 // onDatabases runs a test on each database.
 func onDatabases(t *testing.T, test func(t *testing.T, d *database)) {
@@ -63,6 +76,9 @@ func onDatabases(t *testing.T, test func(t *testing.T, d *database)) {
 // test; where CI is true, it must be.
 func start(t testing.TB, name string) *database {
 	t.Helper()
+	if testing.Short() && name != "SQLite" {
+		t.Skipf("%s: tests that start a server are not short", name)
+	}
 	d, err := databases[name]()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -85,7 +101,7 @@ var workspace = sync.OnceValue(func() string {
 
 // stopServers is for the end of the test binary.
 func stopServers() {
-	for _, s := range started {
+	for _, s := range slices.Backward(started) {
 		s.stop()
 		s.log.Close()
 	}
@@ -177,7 +193,7 @@ func startPostgreSQL() (*database, error) {
 		return nil, err
 	}
 	return serve(&database{
-		name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx",
+		name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx", port: port,
 		dsn: fmt.Sprintf("postgres://test@127.0.0.1:%d/postgres?sslmode=disable", port),
 	}, postgres, "-D", dir, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "max_connections=200")
@@ -201,10 +217,37 @@ func startMariaDB() (*database, error) {
 		return nil, err
 	}
 	return serve(&database{
-		name: "MariaDB", dialect: sqlstore.MySQL, driver: "mysql",
+		name: "MariaDB", dialect: sqlstore.MySQL, driver: "mysql", port: port,
 		dsn: fmt.Sprintf("root@tcp(127.0.0.1:%d)/mysql", port),
 	}, mariadbd, "--no-defaults", "--datadir="+dir, "--socket="+dir+"/socket", "--pid-file="+dir+"/pid",
 		"--bind-address=127.0.0.1", "--port="+strconv.Itoa(port), "--max-connections=200", "--skip-name-resolve")
+}
+
+// startPgBouncer puts PgBouncer in front of PostgreSQL, in transaction mode: each
+// transaction, and each statement outside of one, may meet another session.
+func startPgBouncer() (*database, error) {
+	pgbouncer, err := program("pgbouncer")
+	if err != nil {
+		return nil, err
+	}
+	behind, err := postgreSQL()
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	config := workspace() + "/pgbouncer.ini"
+	text := fmt.Sprintf("[databases]\npostgres = host=127.0.0.1 port=%d user=test\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\n"+
+		"unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = 200\n", behind.port, port)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	return serve(&database{
+		name: "PgBouncer", dialect: sqlstore.PostgreSQL, driver: "pgx", port: port,
+		dsn: fmt.Sprintf("postgres://test@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=exec", port),
+	}, pgbouncer, config)
 }
 
 func openSQLite() (*database, error) {
@@ -241,7 +284,7 @@ func (d *database) run() error {
 		return err
 	}
 	defer db.Close()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if err = db.PingContext(context.Background()); err == nil {
 			return nil
 		}

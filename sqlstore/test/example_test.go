@@ -33,7 +33,7 @@ func ExampleStore_FinishTx() {
 		log.Fatal(err)
 	}
 
-	hook, err := midhook.New("SB-Mid-server-test", midhook.WithStore(store), midhook.WithLogger(slog.New(slog.DiscardHandler)))
+	hook, err := midhook.New("SB-Mid-server-test-key-0001", midhook.WithStore(store), midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func ExampleStore_FinishTx() {
 
 	for range 2 {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay", midhooktest.Order("A-1")), "SB-Mid-server-test"))
+		handler.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay", midhooktest.Order("A-1")), "SB-Mid-server-test-key-0001"))
 		fmt.Print(w.Code, " ", w.Body)
 	}
 	var paid int

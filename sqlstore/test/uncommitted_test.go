@@ -1,0 +1,166 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/sqlstore"
+)
+
+// A handler that says that it has succeeded, and whose transaction was not committed,
+// has lost its effects. It is delivered again, whatever has kept the transaction from
+// being committed.
+func TestUncommittedIsDeliveredAgain(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		for name, handle := range map[string]func(s *shop, ctx context.Context, tx *sql.Tx) error{
+			"rolled back": func(s *shop, ctx context.Context, tx *sql.Tx) error {
+				require.NoError(t, s.store.FinishTx(ctx, tx))
+				require.NoError(t, s.pay(ctx, tx))
+				return tx.Rollback()
+			},
+			"forgotten commit": func(s *shop, ctx context.Context, tx *sql.Tx) error {
+				require.NoError(t, s.store.FinishTx(ctx, tx))
+				return s.pay(ctx, tx)
+			},
+			"ended context": func(s *shop, ctx context.Context, tx *sql.Tx) error {
+				_ = tx.Rollback()
+				brief, cancel := context.WithCancel(ctx)
+				tx, err := s.db.BeginTx(brief, nil)
+				require.NoError(t, err)
+				require.NoError(t, s.store.FinishTx(ctx, tx))
+				require.NoError(t, s.pay(ctx, tx))
+				cancel()
+				_ = tx.Commit() // context.Canceled or sql.ErrTxDone, which nobody looks at
+				return nil
+			},
+			"refused mark": func(s *shop, ctx context.Context, tx *sql.Tx) error {
+				require.NoError(t, tx.Rollback())
+				_ = s.store.FinishTx(ctx, tx) // sql.ErrTxDone, which nobody looks at
+				return nil
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := newShop(t, d)
+				assert.Equal(t, 503, s.deliver(func(ctx context.Context, tx *sql.Tx) error { return handle(s, ctx, tx) }))
+				assert.ErrorIs(t, s.last.Err, midhook.ErrUncommitted)
+				assert.Zero(t, s.paid())
+				assert.Equal(t, 200, s.deliver(s.good))
+				assert.Equal(t, midhook.OutcomeHandled, s.last.Outcome)
+				assert.Equal(t, 1, s.paid())
+			})
+		}
+	})
+}
+
+// PostgreSQL rolls a transaction back at COMMIT when any of its statements has failed.
+func TestUncommittedAfterAFailedStatement(t *testing.T) {
+	s := newShop(t, start(t, "PostgreSQL"))
+	assert.Equal(t, 503, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+		defer tx.Commit() //nolint:errcheck // that is the mistake
+		if err := s.store.FinishTx(ctx, tx); err != nil {
+			return err
+		}
+		if err := s.pay(ctx, tx); err != nil {
+			return err
+		}
+		_, _ = tx.ExecContext(ctx, "INSERT INTO a_log_that_is_not_there VALUES (1)") // best effort
+		return nil
+	}))
+	assert.ErrorIs(t, s.last.Err, midhook.ErrUncommitted)
+	assert.Equal(t, 200, s.deliver(s.good))
+	assert.Equal(t, 1, s.paid())
+}
+
+// PostgreSQL may find out only at COMMIT that transactions cannot be serialized.
+func TestUncommittedAfterASerializationFailure(t *testing.T) {
+	s := newShop(t, start(t, "PostgreSQL"))
+	serializable := &sql.TxOptions{Isolation: sql.LevelSerializable}
+	assert.Equal(t, 503, s.notify(midhooktest.Sample("gopay"), func(ctx context.Context) error {
+		var txs [2]*sql.Tx
+		for i := range txs { // each reads what the other writes
+			tx, err := s.db.BeginTx(ctx, serializable)
+			require.NoError(t, err)
+			defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+			require.NoError(t, tx.QueryRowContext(ctx, "SELECT count(*) FROM "+s.orders).Scan(new(int)))
+			txs[i] = tx
+		}
+		require.NoError(t, s.store.FinishTx(ctx, txs[0]))
+		require.NoError(t, s.pay(ctx, txs[0]))
+		_, err := txs[1].ExecContext(ctx, "INSERT INTO "+s.orders+" VALUES ('another')")
+		require.NoError(t, err)
+		require.NoError(t, txs[1].Commit())
+		require.ErrorContains(t, txs[0].Commit(), "40001")
+		return nil
+	}))
+	assert.ErrorIs(t, s.last.Err, midhook.ErrUncommitted)
+	assert.Equal(t, 200, s.deliver(s.good))
+	assert.Equal(t, 2, s.paid(), "the other transaction's and the second delivery's")
+}
+
+// A handler that rolls back and wants no retry says so with Permanent, and gets none.
+func TestUncommittedAndPermanent(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		refused := errors.New("the order is closed")
+		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+			require.NoError(t, s.store.FinishTx(ctx, tx))
+			require.NoError(t, tx.Rollback())
+			return midhook.Permanent(refused)
+		}))
+		assert.ErrorIs(t, s.last.Err, refused)
+		assert.Equal(t, 200, s.deliver(s.good))
+		assert.Equal(t, midhook.OutcomeDuplicate, s.last.Outcome)
+		assert.Zero(t, s.paid())
+	})
+}
+
+// Finish says ErrUncommitted once, and marks the event if it is called once more. It
+// marks a claim that FinishTx has not worked on at once.
+func TestFinishConfirms(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+			c, _ := midhook.ClaimFromContext(ctx)
+			require.NoError(t, s.store.FinishTx(ctx, tx))
+			require.NoError(t, tx.Rollback())
+			assert.ErrorIs(t, s.store.Finish(ctx, c, time.Hour), midhook.ErrUncommitted)
+			other := c
+			other.Owner, other.Key = "other", "other"
+			acquire(t, midhook.Busy, s.store, other)
+			assert.NoError(t, s.store.Finish(ctx, c, time.Hour))
+			return nil
+		}))
+		handle(t, s.store, midhook.Claim{Key: "untouched", Owner: "a", Lease: time.Minute}, time.Hour)
+	})
+}
+
+// Where nobody can tell whether the transaction was committed, the event is delivered
+// again: it is then answered as a duplicate, or handled.
+func TestUncommittedWhereNobodyCanTell(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		asked, err := sql.Open(d.driver, d.dsn)
+		require.NoError(t, err)
+		name := s.orders[1 : len(s.orders)-3]
+		store, err := sqlstore.New(asked, d.dialect, sqlstore.WithTable(name))
+		require.NoError(t, err)
+		defer asked.Close()
+		effects := s.db
+		s.store = store
+		s.t.Cleanup(func() { s.db = effects })
+		assert.Equal(t, 503, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+			require.NoError(t, s.good(ctx, tx))
+			return asked.Close()
+		}))
+		assert.ErrorIs(t, s.last.Err, midhook.ErrUncommitted)
+		assert.Equal(t, 1, s.paid())
+	})
+}
