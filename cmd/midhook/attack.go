@@ -64,11 +64,11 @@ func attack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	insecure := flags.Bool("insecure", false, "accept any certificate")
 	key := keyFlag(flags)
 	asJSON := jsonFlag(flags)
-	operands, code, done := parseOperands(flags, 1, 1, args, stdout, stderr)
+	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
 	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil && key() != "" {
 		err = checkKey(key())
 	}

@@ -53,11 +53,11 @@ func doctor(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	local := flags.Bool("local", false, "leave out the checks of address and port, for a server that is not deployed yet")
 	timeout := flags.Duration("timeout", 15*time.Second, "the `TIME` to wait for each answer")
 	asJSON := jsonFlag(flags)
-	operands, code, done := parseOperands(flags, 1, 1, args, stdout, stderr)
+	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
 	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil && *timeout <= 0 {
 		err = errors.New("--timeout must be positive")
 	}

@@ -107,6 +107,7 @@ func usage(w io.Writer) {
 		fmt.Fprintf(w, "  %-8s  %s\n", c.name, c.summary)
 	}
 	fmt.Fprintf(w, "  %-8s  %s\n", "help", "print this, or with a command its flags and examples")
+	fmt.Fprintf(w, "\n$%s is the URL of send, play, attack and doctor where none is given.\n", urlVariable)
 	fmt.Fprint(w, "\nExit code: 0 if all is well, 1 if it is not, 2 for a mistake in the command line.\n")
 }
 
