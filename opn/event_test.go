@@ -98,7 +98,7 @@ func TestParseRefuses(t *testing.T) {
 		{`{"id":" \n","key":"charge.create"}`, "id must be"},
 		{`{"id":7,"key":"charge.create"}`, "id must be"},
 		{`{"id":{"secret-name":1},"key":"charge.create"}`, "id must be"},
-		{`{"ID":"evnt_test_1","key":"charge.create"}`, "id must be"},
+		{`{"ID":"evnt_test_1","key":"charge.create"}`, "letter case"},
 		{`{"id":"evnt_test_1"}`, "key must be"},
 		{`{"id":"evnt_test_1","key":null}`, "key must be"},
 		{`{"id":"evnt_test_1","key":""}`, "key must be"},

@@ -67,7 +67,7 @@ func TestParseStrictness(t *testing.T) {
 		{"id null", `{"data":{"id":null,"attributes":{"type":"x","livemode":true}}}`, "data.id must"},
 		{"id empty", `{"data":{"id":"","attributes":{"type":"x","livemode":true}}}`, "data.id must"},
 		{"id a number", `{"data":{"id":1,"attributes":{"type":"x","livemode":true}}}`, "data.id must"},
-		{"names in another case", `{"Data":{"ID":"evt_1","Attributes":{"Type":"x","Livemode":true}}}`, "data.id must"},
+		{"names in another case", `{"Data":{"ID":"evt_1","Attributes":{"Type":"x","Livemode":true}}}`, "a name differs from a field's in letter case only"},
 		{"no attributes", `{"data":{"id":"evt_1"}}`, "data.attributes.type must"},
 		{"type missing", attributes(`"livemode":true`), "data.attributes.type must"},
 		{"type empty", attributes(`"type":"","livemode":true`), "data.attributes.type must"},

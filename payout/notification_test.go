@@ -72,7 +72,7 @@ func TestParse(t *testing.T) {
 		{"status empty", `{"reference_no":"secret","status":""}`, "status must be a non-empty string"},
 		{"status null", `{"reference_no":"secret","status":null}`, "status must be a non-empty string"},
 		{"status of another type", `{"reference_no":"secret","status":["completed"]}`, "status must be a string"},
-		{"status in another case of its name", `{"reference_no":"secret","Status":"completed"}`, "status must be a non-empty string"},
+		{"status in another case of its name", `{"reference_no":"secret","Status":"completed"}`, "a name differs from a field's in letter case only"},
 		{"no reference_no", `{"status":"completed"}`, "reference_no must be a non-empty string"},
 		{"reference_no empty", `{"reference_no":"","status":"completed"}`, "reference_no must be a non-empty string"},
 		{"reference_no null", `{"reference_no":null,"status":"secret"}`, "reference_no must be a non-empty string"},

@@ -16,7 +16,7 @@ import (
 
 const (
 	stableCreated = "6aca79fb7d33a6328594696d60d37eac71c0937351c63d72649c3754ae4dd30d"
-	stableCharged = "7fa7085d06ee578bc0a9c8e518e1e723873cf492ae51cb1bc4e8eee50fb79f1a"
+	stableCharged = "2342b178165c71edc5f6ffcfee044cd1ba44bc34e64f6a6264bd86c186489ff0"
 	stableFailed  = "c3f459f32c2c99d801cd6f6e7555c4d81f4a756b0eb28a010cd194b9c59fa313"
 )
 

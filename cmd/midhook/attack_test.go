@@ -73,7 +73,7 @@ func TestAttackOnMidhook(t *testing.T) {
 		"tampered: gross_amount":                                       403,
 		"tampered: pending into settlement":                            403,
 		"duplicate name: order_id escaped, the signed one last":        400,
-		"duplicate name: gross_amount other case, the signed one last": 403,
+		"duplicate name: gross_amount other case, the signed one last": 400,
 		"size: 1 MiB, declared":                                        413,
 		"size: 1 MiB, chunked":                                         413,
 		"slow: a body that never comes":                                408,
