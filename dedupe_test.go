@@ -177,6 +177,39 @@ func TestLRUStoreCapacity(t *testing.T) {
 			s.acquire(midhook.InFlight, claim("b", "3"))
 			s.acquireFails(claim("b", "5"))
 		}},
+		{"of several leases the first to pass makes room, whenever it began", func(s storeScript) {
+			for i, lease := range []time.Duration{time.Hour, time.Second, time.Minute} {
+				c := claim("a", strconv.Itoa(i))
+				c.Lease = lease
+				s.acquire(midhook.Acquired, c)
+			}
+			s.acquire(midhook.Acquired, claim("a", "1")) // for longer than a second
+			time.Sleep(storeLease)
+			s.acquire(midhook.Acquired, claim("b", "3"))
+			s.acquireFails(claim("c", "4"))
+			s.acquire(midhook.InFlight, claim("c", "0"))
+			s.acquire(midhook.InFlight, claim("c", "2"))
+		}},
+		{"an event that was asked for is not the oldest, nor is the last one of a subject that superseded", func(s storeScript) {
+			s.handle(claim("a", "1"))
+			later := storeClaim("a", "2", 40)
+			s.handle(later)
+			s.handle(claim("a", "3"))
+			s.acquire(midhook.Done, claim("b", "1"))
+			s.acquire(midhook.Superseded, storeClaim("b", "lower", 10))
+			s.handle(claim("a", "4")) // in the room of 3
+			s.finish(midhook.ErrNotOwner, claim("a", "3"))
+			s.acquire(midhook.Done, claim("b", "1"))
+			s.acquire(midhook.Done, later)
+		}},
+		{"a move takes no room", func(s storeScript) {
+			s.acquire(midhook.Acquired, claim("a", "1"))
+			s.acquire(midhook.Acquired, claim("a", "2"))
+			s.acquire(midhook.Acquired, storeClaim("c", "3", 40))
+			s.acquire(midhook.Acquired, storeClaim("c", "4", 40))
+			s.acquire(midhook.InFlight, claim("b", "1"))
+			s.acquire(midhook.InFlight, claim("b", "2"))
+		}},
 		{"a claim whose lease has passed is taken over without room", func(s storeScript) {
 			for _, event := range []string{"1", "2", "3"} {
 				s.acquire(midhook.Acquired, claim("a", event))

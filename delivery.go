@@ -290,14 +290,14 @@ func (d *delivery) run(handle handler) (res result) {
 	switch {
 	case isPermanent(err):
 		return result{outcome: OutcomeHandledPermanent, err: err}
-	case err != nil:
+	case err != nil && (!answers || status == 0):
 		return result{outcome: OutcomeHandlerFailed, err: err}
 	case answers && status == 0 && ctx.Err() != nil:
 		return result{outcome: OutcomeHandlerFailed, err: context.Cause(ctx)} // it gave up
 	case status == 0, status/100 == 2:
-		return result{outcome: OutcomeHandled, own: answers && d.isAccepted()}
+		return result{outcome: OutcomeHandled, err: err, own: answers && d.isAccepted()}
 	}
-	err = fmt.Errorf("handler answered %d", status)
+	err = errors.Join(fmt.Errorf("handler answered %d", status), err)
 	if status/100 == 3 && status != http.StatusNotModified {
 		return result{outcome: OutcomeHandlerRedirected, err: err, own: d.passThrough}
 	}

@@ -19,13 +19,15 @@ import (
 // Payment is what a sender posts that midhook does not know.
 type Payment struct{ ID, Order string }
 
-// PostPay is that sender.
-type PostPay struct{ secret []byte }
+// PostPay is that sender. Its sign keeps the secret where printing does not reach it.
+type PostPay struct{ sign func(body []byte) []byte }
 
-func (p PostPay) sign(body []byte) []byte {
-	mac := hmac.New(sha256.New, p.secret)
-	mac.Write(body)
-	return mac.Sum(nil)
+func NewPostPay(secret string) PostPay {
+	return PostPay{func(body []byte) []byte {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		return mac.Sum(nil)
+	}}
 }
 
 func (p PostPay) Open(header http.Header, body []byte) (midhook.Message, error) {
@@ -47,7 +49,7 @@ func (PostPay) Answer(o midhook.Outcome) (status int, contentType, body string) 
 // A gateway of one's own: what makes a body authentic, which event it is, and what
 // the sender wants to hear.
 func ExampleNewFor() {
-	postPay := PostPay{secret: []byte("postpay-test")}
+	postPay := NewPostPay("postpay-test-key-0001")
 	hook, err := midhook.NewFor(postPay, midhook.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		log.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+
+	"github.com/midhook/midhook/internal/expose"
 )
 
 // ErrUnconfirmed marks an authentic notification that claims more than was
@@ -61,6 +63,11 @@ type Message struct {
 
 // Authenticator is a [Gateway] whose bodies prove nothing by themselves: only the
 // sender's API tells whether they are true.
+//
+// Its Open leaves [Message].Key empty, and Authenticate sets it. A Message without a
+// Key never runs, so that a struct that embeds the Gateway as an interface, and so
+// loses Authenticate unnoticed, refuses every body instead of handing on what nobody
+// has proved. Embed the gateway's own type, or pass Authenticate on.
 type Authenticator interface {
 	// Authenticate asks about what Open has read, and returns what is true instead.
 	// It is called before anything is claimed, for anyone can send such a body, and
@@ -94,6 +101,11 @@ type Retrier interface {
 // it has one series for each name.
 type Named interface {
 	Name() string
+}
+
+// TestGateway of package midhooktest judges all of a gateway's answers and methods.
+func init() {
+	expose.Gateway = func(middleware any) any { return middleware.(*Middleware).pipeline.gateway }
 }
 
 // NewFor returns the middleware for another sender's webhooks: everything

@@ -102,6 +102,18 @@ func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.H
 	}}
 }
 
+// HandlerWithError is Handler for a function that answers and returns an error, such
+// as an adapter's of a framework whose handlers do. What it has written decides, as
+// under Handler, and the error is reported beside it. Where nothing was written, an
+// error is answered as that of a [Middleware.HandlerFunc] is: 503. A [Permanent] error
+// is answered 200 and counts as handled, whatever was written.
+func (m *Middleware) HandlerWithError(fn func(http.ResponseWriter, *http.Request) error) http.Handler {
+	if fn == nil {
+		panic("midhook: nil handler")
+	}
+	return &receiver{m.must(), func(w http.ResponseWriter, r *http.Request) (bool, error) { return true, fn(w, r) }}
+}
+
 // handleNested runs a handler of this Middleware within the delivery of another one of
 // it: one that is wrapped in other middleware and handed to [Middleware.Reconcile], or
 // Handler(Handler(h)). The delivery learns how it ended.
@@ -150,7 +162,8 @@ func isPermanent(err error) bool {
 	return false
 }
 
-// Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend.
+// Permanent marks an error of a [Middleware.HandlerFunc] that no retry can mend. A
+// handler behind one of the adapters says it, too, in its framework's way.
 // The notification is answered 200 and counts as handled; err is reported.
 // Permanent(nil) is nil. An error that joins several ([errors.Join]) is permanent only
 // if each of them is: what may still be mended is retried.

@@ -218,3 +218,53 @@ func TestPermanentParts(t *testing.T) {
 		assert.Equal(t, tt.code, w.Code, "%v", tt.err)
 	}
 }
+
+// Rule: what a handler that returns an error has written decides, and the error is
+// reported; permanent is permanent, whatever was written.
+func TestHandlerWithError(t *testing.T) {
+	boom := errors.New("database is away")
+	for _, tt := range []struct {
+		name    string
+		write   int // 0: nothing
+		err     error
+		status  int
+		body    string
+		runs    int // after a second delivery
+		outcome midhook.Outcome
+	}{
+		{"nothing", 0, nil, 200, "", 1, midhook.OutcomeHandled},
+		{"an answer", 202, nil, 202, "own", 1, midhook.OutcomeHandled},
+		{"an error", 0, boom, 503, "handler failed\n", 2, midhook.OutcomeHandlerFailed},
+		{"an error beside a refusal", 409, boom, 409, "own", 2, midhook.OutcomeHandlerFailed},
+		{"an error beside a 500", 500, boom, 503, "handler failed\n", 2, midhook.OutcomeHandlerFailed},
+		{"an error beside a success", 202, boom, 202, "own", 1, midhook.OutcomeHandled},
+		{"permanent", 0, midhook.Permanent(boom), 200, "handled\n", 1, midhook.OutcomeHandledPermanent},
+		{"permanent beside a refusal", 409, midhook.Permanent(boom), 200, "handled\n", 1, midhook.OutcomeHandledPermanent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hook, rec := newHook(t)
+			runs := 0
+			h := hook.HandlerWithError(func(w http.ResponseWriter, _ *http.Request) error {
+				runs++
+				if tt.write != 0 {
+					w.WriteHeader(tt.write)
+					_, _ = io.WriteString(w, "own")
+				}
+				return tt.err
+			})
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			assert.Equal(t, tt.status, w.Code)
+			assert.Equal(t, tt.body, w.Body.String())
+			e := rec.last()
+			assert.Equal(t, tt.outcome, e.Outcome)
+			if tt.err != nil {
+				assert.ErrorIs(t, e.Err, boom)
+			}
+			h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			assert.Equal(t, tt.runs, runs)
+		})
+	}
+	hook, _ := newHook(t)
+	assert.Panics(t, func() { hook.HandlerWithError(nil) })
+}

@@ -49,6 +49,11 @@ func defaultSettings() settings {
 	}
 }
 
+// Options is several options as one: for a package that offers what belongs together.
+func Options(opts ...Option) Option {
+	return func(s *settings) error { return option.Apply(s, opts) }
+}
+
 // apply applies all options, whatever is wrong with some of them.
 func (s *settings) apply(opts []Option) error {
 	err := option.Apply(s, opts)

@@ -13,7 +13,6 @@ package echohook
 import (
 	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/labstack/echo/v5"
 
@@ -25,56 +24,41 @@ import (
 // recovery, and before anything that could answer in its place.
 //
 // The handler's answer decides as it does under [midhook.Middleware.Handler]. An
-// error that it returns becomes its status (echo.StatusCode, 500 if it has none
+// error that it returns becomes its status (echo.StatusCode, 503 if it has none
 // or one below 400) and no more: whatever the echo's HTTPErrorHandler makes of
 // errors, 200 perhaps, is nothing that Midtrans must hear. The error goes to
-// c.Logger. If something was written before, that stands, as it does without
-// midhook: return the error first.
+// c.Logger, and to midhook's log and observers. What no retry can mend is said by
+// returning midhook.Permanent(err): it is answered 200 and reported. If something was
+// written before, that stands, as it does without midhook: return the error first.
 //
 // A handler that is past the budget may use c until it returns. What middleware
 // outside has registered with [echo.Response.Before] runs when midhook answers,
 // and so at the budget on another goroutine, beside the handler.
 //
-// With [midhook.WithDetachedHandler] New waits for the handler all the same,
-// for c belongs to the request: leave that option out.
+// echo uses c again for another request as soon as this one has ended, so New leaves
+// [midhook.WithDetachedHandler] out: it returns when the handler has.
 //
 // New panics if hook is nil.
 func New(hook *midhook.Middleware) echo.MiddlewareFunc {
 	if hook == nil {
 		panic("echohook: nil hook")
 	}
+	hook = hook.Attached()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
-			var (
-				using sync.Mutex // c: the handler, or whoever comes after it
-				left  bool
-			)
-			// midhook answers through the response that middleware outside
-			// knows, so that it is right about status and size; the handler's
-			// is another one.
-			w := &closing{ResponseWriter: c.Response(), closes: c.Request().ProtoMajor == 1}
-			hook.Handler(http.HandlerFunc(func(buffered http.ResponseWriter, r *http.Request) {
-				using.Lock()
-				defer using.Unlock()
-				if left {
-					buffered.WriteHeader(http.StatusServiceUnavailable) // c is gone
-					return
-				}
-				w.busy.Store(true)
-				defer w.busy.Store(false)
-				handle(c, next, buffered, r)
-			})).ServeHTTP(w, c.Request())
-
-			using.Lock() // a detached handler may still be at it
-			left = true
-			using.Unlock()
+			// midhook answers through the response that middleware outside knows, so
+			// that it is right about status and size; the handler's is another one.
+			hook.HandlerWithError(func(w http.ResponseWriter, r *http.Request) error {
+				return handle(c, next, w, r)
+			}).ServeHTTP(c.Response(), c.Request())
 			return nil
 		}
 	}
 }
 
-// handle runs next on midhook's writer and request.
-func handle(c *echo.Context, next echo.HandlerFunc, w http.ResponseWriter, r *http.Request) {
+// handle runs next on midhook's writer and request. It returns next's error, unless
+// next has answered with a success.
+func handle(c *echo.Context, next echo.HandlerFunc, w http.ResponseWriter, r *http.Request) error {
 	request, response := c.Request(), c.Response()
 	defer func() { // after a panic, too: recovery outside answers
 		c.SetRequest(request)
@@ -86,17 +70,16 @@ func handle(c *echo.Context, next echo.HandlerFunc, w http.ResponseWriter, r *ht
 
 	err := next(c)
 	if err == nil || own.Committed && errors.Is(err, http.ErrHandlerTimeout) {
-		return // c.JSON past the budget: too late for the answer, not for the event
+		return nil // c.JSON past the budget: too late for the answer, not for the event
 	}
 	c.Logger().ErrorContext(r.Context(), "notification handler failed", "error", err)
-	if own.Committed {
-		return
+	switch status := echo.StatusCode(err); {
+	case own.Committed && own.Status/100 == 2:
+		return nil
+	case !own.Committed && status >= http.StatusBadRequest:
+		http.Error(own, http.StatusText(status), status)
 	}
-	status := echo.StatusCode(err)
-	if status < http.StatusBadRequest {
-		status = http.StatusInternalServerError
-	}
-	http.Error(own, http.StatusText(status), status)
+	return err
 }
 
 // FromContext returns the notification that a handler behind [New] is to handle.

@@ -2,12 +2,15 @@ package echohook_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v5"
@@ -196,4 +199,130 @@ func TestNewPanicsWithoutHook(t *testing.T) {
 		}
 	}()
 	echohook.New(nil)
+}
+
+// Rule: echo uses a context again for another request as soon as its request has
+// ended. No handler has one then, with midhook.WithDetachedHandler either: New
+// returns when the handler has, and neither meets another request's context.
+func TestDetachedHandlerNeverOutlivesItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook := newHook(t, midhook.WithDetachedHandler(), midhook.WithBudget(100*time.Millisecond))
+		e := newEcho()
+		post := func(shop, sample string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			request := midhooktest.NewRequest(midhooktest.Sample(sample), key)
+			request.URL.Path = "/" + shop
+			e.ServeHTTP(w, request)
+			return w
+		}
+		ended := false
+		e.POST("/:shop", func(c *echo.Context) error {
+			if c.Param("shop") == "slow" {
+				time.Sleep(time.Second)
+				ended = true
+			}
+			n, ok := echohook.FromContext(c)
+			if want := map[string]string{"slow": "gopay", "other": "qris"}[c.Param("shop")]; !ok || n.PaymentType != want {
+				t.Errorf("%s: the context is another request's", c.Param("shop"))
+			}
+			return nil
+		}, echohook.New(hook))
+		w := post("slow", "gopay")
+		if !ended {
+			t.Error("the context went back to echo while the handler runs")
+		}
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "still being handled\n" {
+			t.Errorf("got %d %q", w.Code, w.Body)
+		}
+		for range 10 { // these have contexts of the pool
+			post("other", "qris")
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// Rule: a handler says in echo's way that no retry can mend its error; observers
+// learn of each error.
+func TestErrorsAreReported(t *testing.T) {
+	secret := errors.New("secret")
+	for name, test := range map[string]struct {
+		err     error
+		status  int
+		outcome midhook.Outcome
+	}{
+		"error":               {secret, 503, midhook.OutcomeHandlerFailed},
+		"with a status":       {echo.ErrForbidden.Wrap(secret), 403, midhook.OutcomeHandlerFailed},
+		"permanent":           {midhook.Permanent(secret), 200, midhook.OutcomeHandledPermanent},
+		"permanent, with one": {midhook.Permanent(echo.ErrForbidden.Wrap(secret)), 200, midhook.OutcomeHandledPermanent},
+		"one of two":          {errors.Join(midhook.Permanent(secret), errors.New("this may be mended")), 503, midhook.OutcomeHandlerFailed},
+	} {
+		var events []midhook.Event
+		runs := 0
+		e := newEcho()
+		e.POST("/", func(*echo.Context) error { runs++; return test.err },
+			echohook.New(newHook(t, midhook.WithObserver(func(_ context.Context, e midhook.Event) { events = append(events, e) }))))
+		if w := deliver(e); w.Code != test.status {
+			t.Errorf("%s: got %d %q", name, w.Code, w.Body)
+		}
+		if len(events) != 1 || events[0].Outcome != test.outcome || !errors.Is(events[0].Err, secret) {
+			t.Errorf("%s: observed %v", name, events)
+		}
+		deliver(e)
+		if again := runs == 2; again != (test.status != 200) {
+			t.Errorf("%s: %d runs", name, runs)
+		}
+	}
+}
+
+// Rule: what is no POST is refused with the method that there is.
+func TestMethods(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+		e := newEcho()
+		e.Any("/", func(*echo.Context) error { t.Error("must not run"); return nil }, echohook.New(newHook(t)))
+		server := httptest.NewServer(e)
+		req, err := http.NewRequest(method, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != http.MethodPost || err != nil {
+			t.Errorf("%s: got %d, Allow %q, %v", method, res.StatusCode, res.Header.Get("Allow"), err)
+		}
+		if (len(body) == 0) != (method == http.MethodHead) {
+			t.Errorf("%s: body %q", method, body)
+		}
+		res.Body.Close()
+		server.Close()
+	}
+}
+
+// Rule: a handler that streams, and flushes, has all of it in one answer.
+func TestStreaming(t *testing.T) {
+	e := newEcho()
+	e.POST("/", func(c *echo.Context) error {
+		for range 3 {
+			if _, err := io.WriteString(c.Response(), "part "); err != nil {
+				return err
+			}
+			if err := http.NewResponseController(c.Response()).Flush(); err != nil {
+				return err
+			}
+		}
+		return c.Stream(http.StatusOK, "text/plain", strings.NewReader("end"))
+	}, echohook.New(newHook(t)))
+	server := httptest.NewServer(e)
+	defer server.Close()
+	res, err := server.Client().Post(server.URL, "application/json", midhooktest.NewRequest(midhooktest.Sample("gopay"), key).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusOK || string(body) != "part part part end" || err != nil {
+		t.Errorf("got %d %q, %v", res.StatusCode, body, err)
+	}
 }

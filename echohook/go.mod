@@ -3,7 +3,7 @@ module github.com/midhook/midhook/echohook
 go 1.26.0
 
 require (
-	github.com/labstack/echo/v5 v5.3.1
+	github.com/labstack/echo/v5 v5.4.4
 	github.com/midhook/midhook v0.0.0
 )
 

@@ -40,12 +40,22 @@ func newRequest(c fiber.Ctx) *http.Request {
 	return r.WithContext(c.Context())
 }
 
-// restoreBody gives a streamed body, which midhook has read, back to c.
-func restoreBody(c fiber.Ctx, r *http.Request) {
-	if c.Request().IsBodyStream() {
-		body, _ := io.ReadAll(r.Body) // from memory
-		c.Request().SetBody(body)
+// replaceBody has c read what midhook hands on: a streamed body, which midhook has
+// read, or what the status API answered in the notified body's place. The function
+// that it returns gives middleware outside the notified body back.
+func replaceBody(c fiber.Ctx, r *http.Request) (restore func()) {
+	handed, _ := io.ReadAll(r.Body) // from memory
+	in := c.Request()
+	if in.IsBodyStream() {
+		in.SetBody(handed)
+		return func() {}
 	}
+	notified := bytes.Clone(in.Body())
+	if bytes.Equal(handed, notified) {
+		return func() {}
+	}
+	in.SetBody(handed)
+	return func() { in.SetBody(notified) }
 }
 
 // recorder keeps midhook's answer until fasthttp sends it.
@@ -86,8 +96,13 @@ func (w *recorder) send(to *fasthttp.Response) {
 	to.SetBody(w.body.Bytes())
 }
 
-// copyResponse writes what a handler has answered to w.
-func copyResponse(w http.ResponseWriter, from *fasthttp.Response) {
+// copyResponse writes what a handler has answered to w. It fails where the stream of
+// its body does.
+func copyResponse(w http.ResponseWriter, from *fasthttp.Response) error {
+	var body bytes.Buffer
+	if err := from.BodyWriteTo(&body); err != nil {
+		return err
+	}
 	header := http.Header{}
 	for name, value := range from.Header.All() {
 		header.Add(string(name), string(value))
@@ -97,7 +112,8 @@ func copyResponse(w http.ResponseWriter, from *fasthttp.Response) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(from.StatusCode())
-	_, _ = w.Write(from.Body()) // too late or not, midhook knows the status
+	_, _ = w.Write(body.Bytes()) // too late or not, midhook knows the status
+	return nil
 }
 
 // untouched reports whether nobody has answered.
@@ -121,3 +137,9 @@ func (s saved) restore(r *fasthttp.Response) {
 }
 
 func (s saved) release() { fasthttp.ReleaseResponse(s.Response) }
+
+// Interface guards
+var (
+	_ http.ResponseWriter                           = (*recorder)(nil)
+	_ interface{ SetReadDeadline(time.Time) error } = (*recorder)(nil)
+)

@@ -17,12 +17,20 @@
 // that is past midhook's budget is therefore answered 503 when it returns, and
 // Midtrans, which hangs up after 15 s, retries either way. [Handler] with
 // [midhook.WithDetachedHandler] answers at the budget.
+//
+// # Prefork
+//
+// With EnablePrefork fiber runs the app in a process for each core, and any of them
+// may get any delivery of an event. That is what several machines are to midhook:
+// the default store, in a process' memory, has an event handled in each of them, and
+// a shared store is required, see [midhook.WithStore]. [New] logs a warning where it
+// finds itself in such a process without one. Handler cannot tell, and logs nothing.
 package fiberhook
 
 import (
+	"context"
 	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/log"
@@ -36,41 +44,37 @@ import (
 // and before anything that could answer in its place.
 //
 // The handlers' answer decides as it does under [midhook.Middleware.Handler]. An
-// error that they return becomes its status ([fiber.Error], 500 for any other
+// error that they return becomes its status ([fiber.Error], 503 for any other
 // error and for one below 400) and no more: whatever the app's ErrorHandler makes
 // of errors, 200 perhaps, is nothing that Midtrans must hear. The error goes to
-// fiber's log.
+// fiber's log, and to midhook's log and observers. What no retry can mend is said by
+// returning midhook.Permanent(err): it is answered 200 and reported.
 //
-// With [midhook.WithDetachedHandler] New waits for the handler all the same, for
-// fiber uses c again for another request: leave that option to [Handler].
+// The handlers read the body that was confirmed, where midhook.WithStatusCheck has
+// put the API's answer in the notified body's place.
+//
+// fiber uses c again for another request as soon as this one has ended, so New leaves
+// [midhook.WithDetachedHandler] out: it returns when the handlers have. That option
+// is for [Handler].
 //
 // New panics if hook is nil.
 func New(hook *midhook.Middleware) fiber.Handler {
 	if hook == nil {
 		panic("fiberhook: nil hook")
 	}
+	hook = hook.Attached()
+	if fiber.IsChild() && hook.LocalStore() {
+		log.Warn("midhook: fiber's prefork runs several processes, and the store is in the memory of each: " +
+			"an event is handled once by each process it reaches. Use a shared store, see midhook.WithStore")
+	}
 	return func(c fiber.Ctx) error {
 		outer := c.Response()
 		before := snapshot(outer) // what middleware outside has set
 		defer before.release()
-		var (
-			using sync.Mutex // c: the handlers, or whoever comes after them
-			left  bool
-		)
 		w := newRecorder(c)
-		hook.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			using.Lock()
-			defer using.Unlock()
-			if left {
-				w.WriteHeader(http.StatusServiceUnavailable) // c is gone
-				return
-			}
-			handle(c, w, r)
-		})).ServeHTTP(w, newRequest(c))
-
-		using.Lock() // a detached handler may still be at it
-		left = true
-		using.Unlock()
+		hook.HandlerWithError(func(w http.ResponseWriter, r *http.Request) error {
+			return handle(c, w, r)
+		}).ServeHTTP(w, newRequest(c))
 		before.restore(outer)
 		w.send(outer)
 		return nil
@@ -99,26 +103,25 @@ func Handler(h http.Handler) fiber.Handler {
 	}
 }
 
-// handle runs the handlers behind, and tells midhook what they answered.
-func handle(c fiber.Ctx, w http.ResponseWriter, r *http.Request) {
+// handle runs the handlers behind, and tells midhook what they answered. It returns
+// their error.
+func handle(c fiber.Ctx, w http.ResponseWriter, r *http.Request) error {
 	ctx := c.Context()
 	defer c.SetContext(ctx)
 	c.SetContext(r.Context())
-	restoreBody(c, r)
+	defer replaceBody(c, r)()
 
 	if err := c.Next(); err != nil {
 		log.WithContext(r.Context()).Errorw("notification handler failed", "error", err)
-		status := http.StatusInternalServerError
 		if e, ok := errors.AsType[*fiber.Error](err); ok && e.Code >= http.StatusBadRequest {
-			status = e.Code
+			http.Error(w, http.StatusText(e.Code), e.Code)
 		}
-		http.Error(w, http.StatusText(status), status)
-		return
+		return err
 	}
 	if untouched(c.Response()) && r.Context().Err() != nil {
-		return // gave up without an answer: not a success
+		return context.Cause(r.Context()) // gave up without an answer: not a success
 	}
-	copyResponse(w, c.Response())
+	return copyResponse(w, c.Response())
 }
 
 // FromContext returns the notification that a handler behind [New] is to handle.

@@ -1,9 +1,11 @@
 package fiberhook_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,7 +13,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -316,5 +320,195 @@ func TestConstructorsPanicWithoutHook(t *testing.T) {
 	}
 	if !panics(func() { fiberhook.New(nil) }) || !panics(func() { fiberhook.Handler(nil) }) {
 		t.Error("nil must not wait for the first notification")
+	}
+}
+
+// Rule: fiber uses a context again for another request as soon as its request has
+// ended. No handler has one then, with midhook.WithDetachedHandler either: New
+// returns when the handler has, and neither meets another request's context.
+func TestDetachedHandlerNeverOutlivesItsContext(t *testing.T) {
+	overBudget := make(chan struct{}, 1)
+	hook := newHook(t, midhook.WithDetachedHandler(), midhook.WithBudget(100*time.Millisecond),
+		midhook.WithObserver(func(_ context.Context, e midhook.Event) {
+			if e.Outcome == midhook.OutcomeBudgetExceeded {
+				overBudget <- struct{}{}
+			}
+		}))
+	app := fiber.New()
+	var url string
+	var ended atomic.Bool
+	app.Post("/other/:shop", fiberhook.New(newHook(t)), func(c fiber.Ctx) error { return c.SendString(c.Params("shop")) })
+	app.Post("/slow/:shop", fiberhook.New(hook), func(c fiber.Ctx) error {
+		<-overBudget
+		for i := range 50 { // these have contexts of the pool
+			name := fmt.Sprint("other-", i)
+			if a := post(t, url+"/other/"+name, notification(midhooktest.Order(name))); a.status != 200 || a.body != name {
+				t.Errorf("got %d %q, want %q", a.status, a.body, name)
+			}
+		}
+		if n, ok := fiberhook.FromContext(c); !ok || n.OrderID != "A-1" || c.Params("shop") != "slow" {
+			t.Errorf("the context is another request's: %q", c.Params("shop"))
+		}
+		ended.Store(true)
+		return nil
+	})
+	url = serve(t, app)
+	a := post(t, url+"/slow/slow", notification(midhooktest.Order("A-1")))
+	if !ended.Load() {
+		t.Error("the context went back to fiber while the handler runs")
+	}
+	if a.status != 503 || a.body != "still being handled\n" {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+}
+
+// Rule: a handler says in fiber's way that no retry can mend its error; observers
+// learn of each error.
+func TestErrorsAreReported(t *testing.T) {
+	secret := errors.New("secret")
+	for name, test := range map[string]struct {
+		err     error
+		status  int
+		outcome midhook.Outcome
+	}{
+		"error":              {secret, 503, midhook.OutcomeHandlerFailed},
+		"with a status":      {errors.Join(fiber.ErrConflict, secret), 409, midhook.OutcomeHandlerFailed},
+		"permanent":          {midhook.Permanent(secret), 200, midhook.OutcomeHandledPermanent},
+		"permanent conflict": {midhook.Permanent(errors.Join(fiber.ErrConflict, secret)), 200, midhook.OutcomeHandledPermanent},
+		"one of two":         {errors.Join(midhook.Permanent(secret), errors.New("this may be mended")), 503, midhook.OutcomeHandlerFailed},
+	} {
+		events := make(chan midhook.Event, 2)
+		runs := 0
+		app := fiber.New()
+		app.Post("/", fiberhook.New(newHook(t, midhook.WithObserver(func(_ context.Context, e midhook.Event) { events <- e }))),
+			func(fiber.Ctx) error { runs++; return test.err })
+		url := serve(t, app)
+		if a := post(t, url, notification()); a.status != test.status {
+			t.Errorf("%s: got %d %q", name, a.status, a.body)
+		}
+		if e := <-events; e.Outcome != test.outcome || !errors.Is(e.Err, secret) {
+			t.Errorf("%s: observed %v", name, e)
+		}
+		post(t, url, notification())
+		if again := runs == 2; again != (test.status != 200) {
+			t.Errorf("%s: %d runs", name, runs)
+		}
+	}
+}
+
+// Rule: what is no POST is refused with the method that there is.
+func TestMethods(t *testing.T) {
+	app := fiber.New()
+	app.All("/new", fiberhook.New(newHook(t)), func(fiber.Ctx) error { t.Error("must not run"); return nil })
+	app.All("/handler", fiberhook.Handler(newHook(t).HandlerFunc(func(context.Context, *midhook.Notification) error { t.Error("must not run"); return nil })))
+	url := serve(t, app)
+	for _, path := range []string{"/new", "/handler"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+			req, err := http.NewRequest(method, url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != http.MethodPost || err != nil {
+				t.Errorf("%s %s: got %d, Allow %q, %v", method, path, res.StatusCode, res.Header.Get("Allow"), err)
+			}
+			if (len(body) == 0) != (method == http.MethodHead) {
+				t.Errorf("%s %s: body %q", method, path, body)
+			}
+		}
+	}
+}
+
+// Rule: a handler that streams has all of it in one answer, and has failed where its
+// stream does.
+func TestStreaming(t *testing.T) {
+	app := fiber.New()
+	app.Post("/whole", fiberhook.New(newHook(t)), func(c fiber.Ctx) error {
+		return c.SendStreamWriter(func(w *bufio.Writer) {
+			for range 3 {
+				_, _ = w.WriteString("part ")
+				_ = w.Flush()
+			}
+		})
+	})
+	app.Post("/torn", fiberhook.New(newHook(t)), func(c fiber.Ctx) error {
+		return c.SendStream(io.MultiReader(strings.NewReader("part "), iotest.ErrReader(errors.New("secret"))))
+	})
+	url := serve(t, app)
+	if a := post(t, url+"/whole", notification()); a.status != 200 || a.body != "part part part " {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+	if a := post(t, url+"/torn", notification()); a.status != 503 || a.body != "handler failed\n" {
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+}
+
+// Rule: in a process of fiber's prefork, a store in the process' memory is worth a
+// warning; a shared one, and an app of one process, are not.
+func TestPreforkWarning(t *testing.T) {
+	shared := midhook.WithStore(midhooktest.NewFaultyStore(midhook.NewLRUStore(8))) // not known to be in memory
+	for _, test := range []struct {
+		name  string
+		child string
+		opts  []midhook.Option
+		warns bool
+	}{
+		{"prefork", "1", nil, true},
+		{"prefork, a shared store", "1", []midhook.Option{shared}, false},
+		{"one process", "", nil, false},
+	} {
+		var out bytes.Buffer
+		log.SetOutput(&out)
+		t.Setenv("FIBER_PREFORK_CHILD", test.child)
+		fiberhook.New(newHook(t, test.opts...))
+		log.SetOutput(io.Discard)
+		if warned := strings.Contains(out.String(), "WithStore"); warned != test.warns {
+			t.Errorf("%s: logged %q", test.name, out.String())
+		}
+	}
+}
+
+// Rule: under a status check the handlers read what was confirmed, however they read
+// the body, and middleware outside what was notified.
+func TestConfirmedBody(t *testing.T) {
+	api := midhooktest.NewStatusServer(key)
+	defer api.Close()
+	n, err := midhook.Parse(midhooktest.Body(midhooktest.Sample("gopay"), key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Put(n)
+	edited := strings.Replace(string(n.Raw()), "{", `{"custom_field1":"edited",`, 1)
+	for _, config := range []fiber.Config{{}, {StreamRequestBody: true}} {
+		app := fiber.New(config)
+		app.Use(func(c fiber.Ctx) error {
+			err := c.Next()
+			if !config.StreamRequestBody && string(c.Body()) != edited {
+				t.Errorf("outside: got %s", c.Body())
+			}
+			return err
+		})
+		app.Post("/", fiberhook.New(newHook(t, midhook.WithStatusCheck(api.Client()))), func(c fiber.Ctx) error {
+			var bound struct {
+				OrderID string `json:"order_id"`
+				Custom  string `json:"custom_field1"`
+			}
+			if err := c.Bind().Body(&bound); err != nil {
+				return err
+			}
+			confirmed, _ := fiberhook.FromContext(c)
+			if bound.OrderID != n.OrderID || bound.Custom != "" || string(c.Body()) != string(confirmed.Raw()) {
+				t.Errorf("got %+v", bound)
+			}
+			return nil
+		})
+		if a := post(t, serve(t, app), strings.NewReader(edited)); a.status != 200 {
+			t.Errorf("got %d %q", a.status, a.body)
+		}
 	}
 }

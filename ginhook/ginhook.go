@@ -8,8 +8,8 @@
 package ginhook
 
 import (
+	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,43 +25,34 @@ import (
 // c.JSON, c.Status and c.AbortWithStatus with a 2xx end the matter, anything
 // else has Midtrans retry. A handler that adds to c.Errors, and neither writes
 // nor sets a status, has failed: middleware outside that turns c.Errors into an
-// answer would come too late. The errors stay in c.Errors for the log.
+// answer would come too late. What no retry can mend is said by
+// c.Error(midhook.Permanent(err)) without a 2xx: it is answered 200 and reported. The
+// errors stay in c.Errors for the log.
 //
 // A handler that is past the budget may use c until it returns. Behind
 // middleware that puts a writer of its own into c.Writer it must not call c.Copy:
 // the answer at the budget goes through that writer, and changes what Copy reads.
 //
-// With [midhook.WithDetachedHandler] New waits for the handler all the same,
-// for c belongs to the request: leave that option out.
+// gin uses c again for another request as soon as this one has ended, so New leaves
+// [midhook.WithDetachedHandler] out: it returns when the handlers have.
 //
 // New panics if hook is nil.
 func New(hook *midhook.Middleware) gin.HandlerFunc {
 	if hook == nil {
 		panic("ginhook: nil hook")
 	}
+	hook = hook.Attached()
 	return func(c *gin.Context) {
-		var (
-			using     sync.Mutex // c: the handlers, or whoever comes after them
-			ran, left bool
-		)
+		ran := false
 		w := newOuter(c)
 		defer w.record() // after a panic: recovery outside must know that there is an answer
-		hook.Handler(http.HandlerFunc(func(buffered http.ResponseWriter, r *http.Request) {
-			using.Lock()
-			defer using.Unlock()
-			if left {
-				buffered.WriteHeader(http.StatusServiceUnavailable) // c is gone
-				return
-			}
+		hook.HandlerWithError(func(buffered http.ResponseWriter, r *http.Request) error {
 			ran = true
 			w.busy.Store(true)
 			defer w.busy.Store(false)
-			next(c, buffered, r)
-		})).ServeHTTP(w, c.Request)
+			return next(c, buffered, r)
+		}).ServeHTTP(w, c.Request)
 
-		using.Lock() // a detached handler may still be at it
-		left = true
-		using.Unlock()
 		w.record()
 		// gin holds a status back until a body comes. Where there is none,
 		// middleware outside could still make a 200 of it.
@@ -72,8 +63,9 @@ func New(hook *midhook.Middleware) gin.HandlerFunc {
 	}
 }
 
-// next runs the handlers behind on midhook's writer and request.
-func next(c *gin.Context, w http.ResponseWriter, r *http.Request) {
+// next runs the handlers behind on midhook's writer and request. It returns what
+// they added to c.Errors, unless they answered with a success.
+func next(c *gin.Context, w http.ResponseWriter, r *http.Request) error {
 	writer, request, errs := c.Writer, c.Request, len(c.Errors)
 	defer func() { c.Writer, c.Request = writer, request }() // a panic, too: recovery outside answers
 
@@ -81,13 +73,17 @@ func next(c *gin.Context, w http.ResponseWriter, r *http.Request) {
 	c.Writer, c.Request = buffered, r
 	c.Next()
 
-	switch {
-	case buffered.Written():
-	case buffered.decided: // c.Status alone: gin writes that when the route ends
+	if !buffered.Written() && buffered.decided { // c.Status alone: gin writes that when the route ends
 		buffered.WriteHeaderNow()
-	case len(c.Errors) > errs:
-		w.WriteHeader(http.StatusInternalServerError)
 	}
+	if buffered.Written() && buffered.Status()/100 == 2 {
+		return nil
+	}
+	var added []error
+	for _, e := range c.Errors[min(errs, len(c.Errors)):] {
+		added = append(added, e.Err)
+	}
+	return errors.Join(added...)
 }
 
 // FromContext returns the notification that a handler behind [New] is to handle.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -280,4 +281,128 @@ func TestNewPanicsWithoutHook(t *testing.T) {
 		}
 	}()
 	ginhook.New(nil)
+}
+
+// Rule: gin uses a context again for another request as soon as its request has
+// ended. No handler has one then, with midhook.WithDetachedHandler either: New
+// returns when the handler has, and neither meets another request's context.
+func TestDetachedHandlerNeverOutlivesItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook := newHook(t, midhook.WithDetachedHandler(), midhook.WithBudget(100*time.Millisecond))
+		r := gin.New()
+		post := func(shop, sample string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			request := midhooktest.NewRequest(midhooktest.Sample(sample), key)
+			request.URL.Path = "/" + shop
+			r.ServeHTTP(w, request)
+			return w
+		}
+		ended := false
+		r.POST("/:shop", ginhook.New(hook), func(c *gin.Context) {
+			if c.Param("shop") == "slow" {
+				time.Sleep(time.Second)
+				ended = true
+			}
+			n, ok := ginhook.FromContext(c)
+			if want := map[string]string{"slow": "gopay", "other": "qris"}[c.Param("shop")]; !ok || n.PaymentType != want {
+				t.Errorf("%s: the context is another request's", c.Param("shop"))
+			}
+		})
+		w := post("slow", "gopay")
+		if !ended {
+			t.Error("the context went back to gin while the handler runs")
+		}
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "still being handled\n" {
+			t.Errorf("got %d %q", w.Code, w.Body)
+		}
+		for range 10 { // these have contexts of the pool
+			post("other", "qris")
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// Rule: a handler says in gin's way that no retry can mend its error.
+func TestPermanent(t *testing.T) {
+	for name, handle := range map[string]gin.HandlerFunc{
+		"error alone": func(c *gin.Context) { _ = c.Error(midhook.Permanent(errors.New("secret"))) },
+		"with status": func(c *gin.Context) {
+			_ = c.AbortWithError(http.StatusConflict, midhook.Permanent(errors.New("secret")))
+		},
+	} {
+		var outcomes []midhook.Outcome
+		r := gin.New()
+		runs := 0
+		r.POST("/", ginhook.New(newHook(t, midhook.WithObserver(func(_ context.Context, e midhook.Event) {
+			outcomes = append(outcomes, e.Outcome)
+		}))), func(c *gin.Context) { runs++; handle(c) })
+		for range 2 {
+			if w := deliver(r); w.Code != http.StatusOK {
+				t.Errorf("%s: got %d %q", name, w.Code, w.Body)
+			}
+		}
+		if runs != 1 || len(outcomes) != 2 || outcomes[0] != midhook.OutcomeHandledPermanent {
+			t.Errorf("%s: %d runs, %v", name, runs, outcomes)
+		}
+	}
+	r := gin.New()
+	r.POST("/", ginhook.New(newHook(t)), func(c *gin.Context) {
+		_ = c.Error(midhook.Permanent(errors.New("secret")))
+		_ = c.Error(errors.New("this may be mended"))
+	})
+	if w := deliver(r); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("one of two errors is permanent: got %d %q", w.Code, w.Body)
+	}
+}
+
+// Rule: what is no POST is refused with the method that there is, and a handler that
+// streams has all of it in one answer.
+func TestMethods(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+		r := gin.New()
+		r.Any("/", ginhook.New(newHook(t)), func(*gin.Context) { t.Error("must not run") })
+		server := httptest.NewServer(r)
+		req, err := http.NewRequest(method, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Allow") != http.MethodPost || err != nil {
+			t.Errorf("%s: got %d, Allow %q, %v", method, res.StatusCode, res.Header.Get("Allow"), err)
+		}
+		if (len(body) == 0) != (method == http.MethodHead) {
+			t.Errorf("%s: body %q", method, body)
+		}
+		res.Body.Close()
+		server.Close()
+	}
+}
+
+func TestStreaming(t *testing.T) {
+	r := gin.New()
+	r.POST("/", ginhook.New(newHook(t)), func(c *gin.Context) {
+		left := 3
+		c.Stream(func(w io.Writer) bool {
+			_, _ = io.WriteString(w, "part ")
+			left--
+			return left > 0
+		})
+		c.SSEvent("message", "end")
+	})
+	server := httptest.NewServer(r)
+	defer server.Close()
+	req := midhooktest.NewRequest(midhooktest.Sample("gopay"), key)
+	res, err := server.Client().Post(server.URL, "application/json", req.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusOK || string(body) != "part part part event:message\ndata:end\n\n" || err != nil {
+		t.Errorf("got %d %q, %v", res.StatusCode, body, err)
+	}
 }

@@ -17,7 +17,6 @@ import (
 type outer struct {
 	gin    gin.ResponseWriter
 	server reflect.Value // the http.ResponseWriter in gin's own writer; not valid in another's
-	closes bool          // HTTP/1: there are connections to close
 	busy   atomic.Bool   // the handlers run
 
 	early  http.ResponseWriter // the server's, if an answer left meanwhile
@@ -26,7 +25,7 @@ type outer struct {
 }
 
 func newOuter(c *gin.Context) *outer {
-	w := &outer{gin: c.Writer, closes: c.Request.ProtoMajor == 1}
+	w := &outer{gin: c.Writer}
 	v := reflect.ValueOf(c.Writer)
 	if v.Kind() != reflect.Pointer || v.Type().Elem().PkgPath() != reflect.TypeFor[gin.Context]().PkgPath() {
 		return w
@@ -40,15 +39,8 @@ func newOuter(c *gin.Context) *outer {
 func (w *outer) Header() http.Header { return w.Unwrap().Header() }
 
 func (w *outer) WriteHeader(status int) {
-	if status >= http.StatusOK && w.busy.Load() {
-		if w.closes {
-			// midhook does so itself, but not for a detached handler, for which
-			// it would not wait: here the next request on the connection would.
-			w.Header().Set("Connection", "close")
-		}
-		if w.server.IsValid() {
-			w.early, w.status = w.server.Interface().(http.ResponseWriter), status
-		}
+	if status >= http.StatusOK && w.busy.Load() && w.server.IsValid() {
+		w.early, w.status = w.server.Interface().(http.ResponseWriter), status
 	}
 	w.Unwrap().WriteHeader(status)
 }
@@ -86,3 +78,10 @@ type sent struct{ http.ResponseWriter }
 
 func (sent) WriteHeader(int)             {}
 func (sent) Write(p []byte) (int, error) { return len(p), nil }
+
+// Interface guards
+var (
+	_ http.ResponseWriter                       = (*outer)(nil)
+	_ interface{ Unwrap() http.ResponseWriter } = (*outer)(nil)
+	_ http.ResponseWriter                       = sent{}
+)

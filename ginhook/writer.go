@@ -20,8 +20,6 @@ type buffered struct {
 	decided      bool // the status was set, be it to 200
 }
 
-var _ gin.ResponseWriter = (*buffered)(nil)
-
 func (w *buffered) WriteHeader(status int) {
 	if status <= 0 || w.Written() {
 		return
@@ -73,3 +71,9 @@ func (w *buffered) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // CloseNotify never tells: Midtrans hanging up must not undo a payment.
 func (w *buffered) CloseNotify() <-chan bool { return make(chan bool) }
+
+// Interface guards
+var (
+	_ gin.ResponseWriter = (*buffered)(nil)
+	_ io.StringWriter    = (*buffered)(nil)
+)

@@ -1,19 +1,14 @@
 package midhooktest
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -67,64 +62,6 @@ type Engine struct {
 	running int           // handlers
 	idle    chan struct{} // closed when there are none, if someone waits
 }
-
-// Delivery is what became of one notification.
-type Delivery struct {
-	Notification *midhook.Notification // nil if the body is none
-	Attempts     []Attempt
-	Delivered    bool   // otherwise it is lost: Midtrans does not come again
-	Reason       string // the Why of the last attempt
-}
-
-// String shows one attempt on each line.
-func (d Delivery) String() string {
-	lines := make([]string, len(d.Attempts))
-	for i, a := range d.Attempts {
-		lines[i] = a.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Attempt is one request and what it led to.
-type Attempt struct {
-	Number    int           // 1 is the first delivery, 2 the first retry
-	At        time.Time     // when it began
-	Elapsed   time.Duration // from the first attempt on, by Midtrans' clock: with waits as they are at Speed 1
-	Duration  time.Duration // until the answer was complete, or there was none to wait for
-	Redirects []string      // the URLs that were followed
-	Status    int           // of the last answer; 0 if there was none
-	Answer    string        // the first kilobyte of its body
-	Err       error         // if there was no complete answer: a timeout is context.DeadlineExceeded, a panic a *PanicError
-	Next      time.Duration // the wait until the next attempt, by Midtrans' clock; 0 if none follows
-	Why       string        // what Midtrans does next and why, in words
-}
-
-// String is one line: when it was, why what follows, and when.
-func (a Attempt) String() string {
-	s := fmt.Sprintf("attempt %d at %v: %s", a.Number, a.Elapsed.Round(time.Second), a.Why)
-	if a.Next > 0 {
-		s += fmt.Sprintf(" in %v", a.Next.Round(time.Second))
-	}
-	return s
-}
-
-// PanicError is the [Attempt].Err of a handler that panicked.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
-
-// timeoutError is a [context.DeadlineExceeded] that says how long the wait was.
-type timeoutError time.Duration
-
-func (e timeoutError) Error() string        { return fmt.Sprintf("no answer within %v", time.Duration(e)) }
-func (e timeoutError) Timeout() bool        { return true }
-func (e timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// answerSize is how much of an answer is kept.
-const answerSize = 1024
 
 // Deliver signs n with Secret, delivers it, and returns when it is delivered
 // or lost. A lost notification is not an error: one is returned if the Engine
@@ -222,17 +159,6 @@ type shipment struct {
 	// between, if set, stands between Midtrans and the merchant.
 	between func(attempt int, send func() answer) answer
 }
-
-// answer is the response to one request; with err, it did not arrive whole.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	err    error
-}
-
-// sender makes one request, and does not follow redirects.
-type sender func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer
 
 func (e *Engine) deliver(ctx context.Context, s shipment) (Delivery, error) {
 	d := Delivery{Notification: s.n}
@@ -357,86 +283,4 @@ func (e *Engine) speed() float64 {
 		return 1
 	}
 	return e.Speed
-}
-
-// route says where to deliver to, and how.
-func (e *Engine) route(to string) (*url.URL, sender, error) {
-	if e.Speed < 0 || math.IsNaN(e.Speed) {
-		return nil, nil, fmt.Errorf("speed %v: it must be positive", e.Speed)
-	}
-	if to == "" {
-		to = e.URL
-	}
-	if e.Handler != nil {
-		if to == "" {
-			to = "https://merchant.example/"
-		}
-	} else if to == "" {
-		return nil, nil, errors.New("the engine needs a Handler or a URL")
-	}
-	u, err := url.Parse(to)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, nil, errors.New("the URL must be an absolute http or https one")
-	}
-	if e.Handler != nil {
-		return u, e.call, nil
-	}
-	client := http.Client{Transport: legacyTLS()}
-	if e.Client != nil {
-		client = *e.Client
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return u, func(ctx context.Context, u *url.URL, header http.Header, body []byte) answer {
-		return post(ctx, &client, u, header, body)
-	}, nil
-}
-
-// legacyTLS is the transport of an engine that knows no TLS beyond 1.2, and
-// speaks HTTP/1.1. It keeps no connections: the next attempt is minutes away.
-var legacyTLS = sync.OnceValue(func() *http.Transport {
-	t := &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12},
-		Protocols:         new(http.Protocols),
-	}
-	t.Protocols.SetHTTP1(true)
-	return t
-})
-
-// post makes one request over the network.
-func post(ctx context.Context, client *http.Client, u *url.URL, header http.Header, body []byte) (ans answer) {
-	defer func() {
-		if ans.err != nil && ctx.Err() != nil {
-			ans.err = context.Cause(ctx)
-		}
-	}()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return answer{err: err}
-	}
-	r.Header = header.Clone()
-	res, err := client.Do(r)
-	if err != nil {
-		return answer{err: err}
-	}
-	defer res.Body.Close()
-	ans = answer{status: res.StatusCode, header: res.Header}
-	ans.body, ans.err = io.ReadAll(io.LimitReader(res.Body, answerSize))
-	if ans.err == nil {
-		_, ans.err = io.Copy(io.Discard, res.Body) // an answer is complete at its end
-	}
-	return ans
-}
-
-// sleep waits for d of Midtrans' time.
-func sleep(ctx context.Context, d time.Duration, speed float64) error {
-	timer := time.NewTimer(time.Duration(float64(d) / speed))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

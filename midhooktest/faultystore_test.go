@@ -28,7 +28,7 @@ func faultyClaim(owner string) midhook.Claim {
 // Rule: a FaultyStore without faults is the store behind it.
 func TestFaultyStoreWithoutFaults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := NewFaultyStore(newPlanted(""))
+		store := NewFaultyStore(midhook.NewLRUStore(4096))
 		TestStore(t, func(*testing.T) midhook.Store { return store })
 		if all, faulty := store.Calls(); all == 0 || faulty != 0 {
 			t.Errorf("%d calls, %d faulty, want some and none", all, faulty)

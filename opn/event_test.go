@@ -97,7 +97,7 @@ func TestParseRefuses(t *testing.T) {
 		{`{"id":" \n","key":"charge.create"}`, "id must be"},
 		{`{"id":7,"key":"charge.create"}`, "id must be"},
 		{`{"id":{"secret-name":1},"key":"charge.create"}`, "id must be"},
-		{`{"ID":"evnt_test_1","key":"charge.create"}`, "id must be"},
+		{`{"ID":"evnt_test_1","key":"charge.create"}`, "a name differs"},
 		{`{"id":"evnt_test_1"}`, "key must be"},
 		{`{"id":"evnt_test_1","key":null}`, "key must be"},
 		{`{"id":"evnt_test_1","key":""}`, "key must be"},
@@ -259,4 +259,16 @@ func TestUnmarshal(t *testing.T) {
 		assert.Equal(t, *e, again, "what is refused changes nothing")
 	}
 	assert.ErrorIs(t, json.Unmarshal([]byte(`{"id":"evnt_test_1"}`), new(opn.Event)), midhook.ErrMalformed)
+}
+
+// Rule: a name that other readers take for a field's (encoding/json and what binds
+// with it fold the case of letters, and the last one wins) makes a body malformed.
+func TestNamesThatFold(t *testing.T) {
+	for _, name := range []string{"ID", "Id", "Key", "\u212aey", "LiveMode", "Data", "Created_At"} {
+		for _, body := range []string{`{"` + name + `":"x",` + testBody[1:], strings.TrimSuffix(testBody, "}") + `,"` + name + `":"x"}`} {
+			_, err := opn.Parse([]byte(body))
+			assert.ErrorIs(t, err, midhook.ErrMalformed, name)
+		}
+	}
+	parse(t, `{"id":"evnt_test_1","key":"x","data":{"metadata":{"Order_ID":1,"order_id":2}}}`) // a merchant's own names
 }

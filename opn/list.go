@@ -117,3 +117,9 @@ func (c *Client) each(ctx context.Context, from, to time.Time, yield func(*Event
 		}
 	}
 }
+
+// Interface guards
+var (
+	_ error         = (*UnreadableError)(nil)
+	_ fmt.Formatter = (*UnreadableError)(nil)
+)

@@ -12,11 +12,8 @@ import (
 
 // summary is what may be shown of an event anywhere.
 func (e *Event) summary() []slog.Attr {
-	attrs := []slog.Attr{
-		slog.String("id", e.ID),
-		slog.String("key", string(e.Key)),
-		slog.Bool("livemode", e.Livemode),
-	}
+	attrs := redact.Attrs(nil, "id", e.ID, "key", string(e.Key))
+	attrs = append(attrs, slog.Bool("livemode", e.Livemode))
 	c := e.content()
 	if _, err := strconv.ParseInt(c.Amount, 10, 64); err != nil {
 		c.Amount = ""

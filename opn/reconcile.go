@@ -162,3 +162,9 @@ func (e *ReconcileError) Unwrap() (errs []error) {
 	}
 	return errs
 }
+
+// Interface guards
+var (
+	_ error                         = (*ReconcileError)(nil)
+	_ interface{ Unwrap() []error } = (*ReconcileError)(nil)
+)

@@ -127,6 +127,9 @@ func Parse(body []byte) (*Event, error) {
 // MarshalJSON printed is refused, for it is not the body: a queue carries
 // [Event.Raw].
 func (e *Event) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	parsed, err := Parse(body)
 	if err == nil {
 		*e = *parsed

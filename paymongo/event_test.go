@@ -67,7 +67,7 @@ func TestParseStrictness(t *testing.T) {
 		{"id null", `{"data":{"id":null,"attributes":{"type":"x","livemode":true}}}`, "data.id must"},
 		{"id empty", `{"data":{"id":"","attributes":{"type":"x","livemode":true}}}`, "data.id must"},
 		{"id a number", `{"data":{"id":1,"attributes":{"type":"x","livemode":true}}}`, "data.id must"},
-		{"names in another case", `{"Data":{"ID":"evt_1","Attributes":{"Type":"x","Livemode":true}}}`, "data.id must"},
+		{"names in another case", `{"Data":{"ID":"evt_1","Attributes":{"Type":"x","Livemode":true}}}`, "a name differs"},
 		{"no attributes", `{"data":{"id":"evt_1"}}`, "data.attributes.type must"},
 		{"type missing", attributes(`"livemode":true`), "data.attributes.type must"},
 		{"type empty", attributes(`"type":"","livemode":true`), "data.attributes.type must"},
@@ -184,4 +184,20 @@ func TestUnmarshalResource(t *testing.T) {
 		assert.ErrorIs(t, json.Unmarshal([]byte(body), &r), midhook.ErrMalformed, body)
 		assert.Equal(t, before, r)
 	}
+}
+
+// Rule: a name that other readers take for a field's (encoding/json and what binds
+// with it fold the case of letters, and the last one wins) makes a body malformed.
+func TestNamesThatFold(t *testing.T) {
+	for _, twin := range [][2]string{
+		{`{"data":`, `{"Data":{},"data":`}, {`"id":"evt_1"`, `"id":"evt_1","ID":"evt_2"`}, {`"attributes":{"type":"payment.paid"`, `"attributes":{"Type":"x","type":"payment.paid"`},
+		{`"livemode":true`, `"livemode":true,"Livemode":false`}, {`"type":"event"`, `"type":"event","Attributes":{}`}, {`"id":"pay_1"`, `"id":"pay_1","Id":"pay_2"`},
+	} {
+		body := strings.Replace(string(paid("evt_1", true)), twin[0], twin[1], 1)
+		require.NotEqual(t, string(paid("evt_1", true)), body)
+		_, err := paymongo.Parse([]byte(body))
+		assert.ErrorIs(t, err, midhook.ErrMalformed, twin[1])
+	}
+	_, err := paymongo.Parse([]byte(strings.Replace(string(paid("evt_1", true)), `"fee":250`, `"fee":250,"metadata":{"Order_ID":"1","order_id":"2"}`, 1)))
+	assert.NoError(t, err, "a merchant's own names")
 }

@@ -46,7 +46,7 @@ func TestEventShows(t *testing.T) {
 // Rule: nobody ever sees a secret, a digest or a customer's data, on whichever
 // path and by whichever verb.
 func TestNothingSensitiveAnywhere(t *testing.T) {
-	const key = "whsk_SECRETKEY"
+	const key = "whsk_SECRETWORD"
 	var out bytes.Buffer
 	printed := func(v any) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -129,7 +129,7 @@ func TestNothingSensitiveAnywhere(t *testing.T) {
 			send(headerOf(key, now, []byte(broken), true), []byte(broken))
 		}
 	})
-	_, err := paymongo.New("sk_live_SECRETKEY", paymongo.WithSecret("whsk_SECRETKEY", "x"))
+	_, err := paymongo.New("sk_live_SECRETWORD", paymongo.WithSecret("whsk_SECRETWORD", "x"))
 	printed(err)
 
 	all := out.String()

@@ -29,6 +29,9 @@ var resourceFields = object.TableOf[Resource]()
 // it fails: for anything but one JSON object, for a name given twice, and where there
 // are no attributes, as in what MarshalJSON printed.
 func (r *Resource) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	var read Resource
 	err := resourceFields.Decode(body, string(body), &read, nil)
 	switch {

@@ -103,6 +103,9 @@ func Parse(body []byte) (*Notification, error) {
 // MarshalJSON printed is refused, for it is not the body: a queue carries
 // [Notification.Raw].
 func (n *Notification) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	parsed, err := Parse(body)
 	if err == nil {
 		*n = *parsed

@@ -48,8 +48,9 @@
 //
 // A body that says that a charge failed names no transaction, so there is nothing
 // to ask for but the subscription: see [ChargeFailed]. What is made up of one that
-// has not failed is handed on, and Midtrans' own may then be taken for its
-// duplicate: look yourself for subscriptions that are due and not paid.
+// has not failed is handed on. If it has the subscription's token in it, which is the
+// customer's, Midtrans' own may then be taken for its duplicate: look yourself for
+// subscriptions that are due and not paid.
 //
 // The API is asked before the event is claimed, so that made-up bodies cost no
 // memory. With a store that takes seconds to answer, what the handler gets is as old

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -171,4 +174,51 @@ func TestFromContext(t *testing.T) {
 	}
 	assert.Equal(t, http.StatusOK, s.post(documented).Code)
 	assert.EqualValues(t, 1, s.runs.Load())
+}
+
+// labelled wraps the gateway by its own type, and has all of its methods.
+type labelled struct{ *recurring.Gateway }
+
+func (labelled) Name() string { return "labelled" }
+
+// counting wraps any gateway, and so has lost Authenticate.
+type counting struct {
+	midhook.Gateway
+	opened *int
+}
+
+func (c counting) Open(header http.Header, body []byte) (midhook.Message, error) {
+	*c.opened++
+	return c.Gateway.Open(header, body)
+}
+
+// Rule: a gateway that wraps this one either asks the API or runs nothing, a signed
+// body included: the signature covers neither the subscription nor the status.
+func TestEmbedded(t *testing.T) {
+	api := newAPI()
+	g, err := recurring.New(testKey, 1e6, 100, recurring.WithHTTPClient(&http.Client{Transport: api}))
+	require.NoError(t, err)
+	opened, runs := 0, 0
+	receive := func(g midhook.Gateway, body string, opts ...midhook.Option) *httptest.ResponseRecorder {
+		hook, err := midhook.NewFor(g, append(opts, midhook.WithLogger(slog.New(slog.DiscardHandler)))...)
+		require.NoError(t, err)
+		h := midhook.HandleValue(hook, func(_ context.Context, n *recurring.Notification) error {
+			runs++
+			assert.True(t, n.Confirmed())
+			return nil
+		})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+		return w
+	}
+	for i, body := range []string{subscription(), documented, failed("411"), charge(subID, txID, "settlement"), payment("capture", testKey), payment("settlement", testKey)} {
+		w := receive(counting{g, &opened}, body, midhook.WithStore(untouched{t}))
+		assert.Equal(t, http.StatusBadRequest, w.Code)
+		assert.Equal(t, i+1, opened)
+		assert.Zero(t, runs)
+		assert.Zero(t, api.count())
+	}
+	assert.Equal(t, http.StatusOK, receive(labelled{g}, documented).Code)
+	assert.Equal(t, 1, runs)
+	assert.Equal(t, 2, api.count())
 }

@@ -1,6 +1,7 @@
 package recurring
 
 import (
+	"crypto/subtle"
 	"strconv"
 
 	"github.com/midhook/midhook"
@@ -16,12 +17,13 @@ import (
 // A charge is the subscription's id and the event of its transaction, whichever
 // shape it was notified in. A creation is the subscription's id, status, amount,
 // currency, payment type and interval, so that it is handed on again when one of
-// these has changed. A failed charge is the subscription's id, its status, what its
+// these has changed, and when it has changed back. A failed charge is the subscription's id, its status, what its
 // schedule says of the past and the next charge, the number of its transactions,
-// and whether the notified status_code is 402, 411, 500 or another: Midtrans tries
-// a failed charge again, and what it notifies of attempts between which nothing of
-// that changed is one event. A stranger's bodies, too, are no more events than
-// that, for as long as the store remembers them.
+// whether the notified status_code is 402, 411, 500 or another, and whether the body
+// has the token that the API has: Midtrans tries a failed charge again, and what it
+// notifies of attempts between which nothing of that changed is one event. A
+// stranger's bodies, too, are no more events than that, for as long as the store
+// remembers them; without the token they are none that Midtrans' own could be.
 func (n *Notification) IdempotencyKey() string {
 	if !n.Confirmed() {
 		return ""
@@ -37,8 +39,19 @@ func (n *Notification) IdempotencyKey() string {
 	default:
 		return identity.Digest("recurring", "charge_failed", s.ID, s.Status, number(s.Schedule.CurrentInterval),
 			s.Schedule.PreviousExecutionAt, s.Schedule.NextExecutionAt, strconv.Itoa(len(s.TransactionIDs)),
-			n.failureClass())
+			n.failureClass(), n.tokenClass())
 	}
+}
+
+// tokenClass keeps a stranger, who does not know the token of the customer's card or
+// account, from making up the event that Midtrans notifies of: his is another one, so
+// that Midtrans' own is not taken for its duplicate.
+func (n *Notification) tokenClass() string {
+	notified, stored := n.Notified().Subscription.Token, n.Subscription.Token
+	if stored != "" && subtle.ConstantTimeCompare([]byte(notified), []byte(stored)) == 1 {
+		return "token"
+	}
+	return ""
 }
 
 // failureClass keeps a stranger from making an event of every number.
@@ -52,13 +65,18 @@ func (n *Notification) failureClass() string {
 
 // message is what the pipeline is to know of a confirmed notification. The events
 // of one transaction are in the order of payments: a pending after the settlement
-// is superseded.
+// is superseded. What a subscription alone says alternates: it can be disabled and
+// enabled again.
 func (n *Notification) message(keyLabel string) midhook.Message {
 	msg := midhook.Message{Value: n, Key: n.IdempotencyKey(), KeyLabel: keyLabel}
-	if n.kind == Charged {
+	switch n.kind {
+	case Charged:
 		payment := n.Transaction.Message(keyLabel)
 		msg.Subject = identity.Digest("recurring", n.Subscription.ID, payment.Subject)
 		msg.Stage = payment.Stage
+	case Created:
+		msg.Subject = identity.Digest("recurring", "created", n.Subscription.ID)
+		msg.Alternates = true
 	}
 	return msg
 }

@@ -16,8 +16,8 @@ import (
 
 const (
 	stableCreated = "6aca79fb7d33a6328594696d60d37eac71c0937351c63d72649c3754ae4dd30d"
-	stableCharged = "7fa7085d06ee578bc0a9c8e518e1e723873cf492ae51cb1bc4e8eee50fb79f1a"
-	stableFailed  = "c3f459f32c2c99d801cd6f6e7555c4d81f4a756b0eb28a010cd194b9c59fa313"
+	stableCharged = "2342b178165c71edc5f6ffcfee044cd1ba44bc34e64f6a6264bd86c186489ff0"
+	stableFailed  = "ba71b1658892b717ebea5c9ec584a8628ed26e620808e12a1d5f6852342a5a59"
 )
 
 // keyOf is the IdempotencyKey of what a body becomes.
@@ -150,4 +150,46 @@ func TestSharedStore(t *testing.T) {
 	require.Equal(t, http.StatusOK, s.post(payment("capture", testKey)).Code)
 	assert.Equal(t, 1, runs)
 	assert.EqualValues(t, 1, s.runs.Load())
+}
+
+// Rule: a failed charge that a stranger made up, who has no token, does not pre-empt
+// Midtrans' own; nor does Midtrans' own come twice.
+func TestMadeUpFailurePreemptsNothing(t *testing.T) {
+	s := newShop(t, newAPI(), shopOptions{})
+	genuine := failed("411")
+	for _, made := range []string{
+		strings.Replace(genuine, `,"token":"`+token+`"`, "", 1),
+		strings.Replace(genuine, token, "481111token0000", 1),
+		strings.Replace(genuine, token, "", 1),
+	} {
+		require.NotEqual(t, genuine, made)
+		require.Equal(t, http.StatusOK, s.post(made).Code)
+	}
+	assert.EqualValues(t, 1, s.runs.Load(), "what strangers make up is one event")
+	for range 2 {
+		require.Equal(t, http.StatusOK, s.post(genuine).Code)
+	}
+	assert.EqualValues(t, 2, s.runs.Load())
+
+	api := newAPI()
+	api.subscriptions[subID] = strings.Replace(api.subscriptions[subID], `"token":"`+token+`",`, "", 1)
+	assert.Equal(t, keyOf(t, api, genuine), keyOf(t, api, strings.Replace(genuine, token, "", 1)), "an API without tokens proves none")
+}
+
+// Rule: a subscription that is disabled, and enabled again, is handed on each time.
+func TestSubscriptionAlternates(t *testing.T) {
+	active := subscription(listing(txID))
+	inactive := strings.Replace(active, `"active"`, `"inactive"`, 1)
+	api := newAPI()
+	s := newShop(t, api, shopOptions{})
+	for i, answer := range []string{active, inactive, active, inactive} {
+		api.change(func(a *fakeAPI) { a.subscriptions[subID] = answer })
+		for range 2 {
+			require.Equal(t, http.StatusOK, s.post(subscription()).Code)
+		}
+		assert.EqualValues(t, i+1, s.runs.Load())
+	}
+	other := confirm(t, newAPI(), documented)
+	assert.NotEqual(t, other.Subject, confirm(t, newAPI(), subscription()).Subject)
+	assert.False(t, other.Alternates)
 }

@@ -27,8 +27,9 @@ const (
 	// ChargeFailed is a charge that never became a transaction, so the API confirms
 	// the subscription only. That the charge failed is no more than was notified,
 	// and a stranger who knows the id of the subscription can say the same, even
-	// before it is so, and Midtrans' own is then a duplicate: look at the subscription
-	// before anybody is cut off or written to, and at those that are due by yourself.
+	// before it is so: look at the subscription before anybody is cut off or written
+	// to. A stranger who knows the subscription's token, too, can have Midtrans' own
+	// taken for a duplicate: look at those that are due by yourself.
 	ChargeFailed
 )
 
@@ -164,6 +165,9 @@ func Parse(body []byte) (*Notification, error) {
 // MarshalJSON printed is refused, for it is not the body: a queue carries
 // [Notification.Raw]. As Parse's, the result is unconfirmed.
 func (n *Notification) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	parsed, err := Parse(body)
 	if err == nil {
 		*n = *parsed
@@ -175,6 +179,9 @@ func (n *Notification) UnmarshalJSON(body []byte) error {
 // where it fails: for anything but one JSON object, for a name given twice, and where
 // there is no id, as in what MarshalJSON printed.
 func (s *Subscription) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
 	var (
 		read Subscription
 		more answer

@@ -271,3 +271,27 @@ func TestUnmarshalSubscription(t *testing.T) {
 		assert.Equal(t, before.ID, s.ID)
 	}
 }
+
+// Rule: a name that other readers take for a field's (encoding/json and what binds
+// with it fold the case of letters, and the last one wins) makes a body malformed.
+func TestNamesThatFold(t *testing.T) {
+	for _, body := range []string{subscription(), charge(subID, txID, "capture"), failed("411"), payment("settlement", testKey)} {
+		_, err := recurring.Parse([]byte(body))
+		require.NoError(t, err)
+		twin := `"ID":"x"`
+		switch {
+		case strings.Contains(body, `"transaction":`):
+			twin = `"Transaction":{}`
+		case strings.Contains(body, "signature_key"):
+			twin = `"Order_ID":"x"`
+		}
+		_, err = recurring.Parse([]byte(strings.TrimSuffix(body, "}") + "," + twin + "}"))
+		assert.ErrorIs(t, err, midhook.ErrMalformed, twin)
+	}
+	for _, nested := range [][2]string{{`"transaction_id":`, `"Transaction_ID":"x","transaction_id":`}, {`"subscription":{`, `"subscription":{"ID":"x",`}} {
+		_, err := recurring.Parse([]byte(strings.Replace(charge(subID, txID, "capture"), nested[0], nested[1], 1)))
+		assert.ErrorIs(t, err, midhook.ErrMalformed, nested[1])
+	}
+	_, err := recurring.Parse([]byte(strings.Replace(subscription(), `"plan":"A"`, `"Plan":"B","plan":"A"`, 1)))
+	assert.NoError(t, err, "a merchant's own names")
+}

@@ -122,3 +122,103 @@ func ownCore(b *testing.B, pid int) {
 	pin(fmt.Sprintf("1-%d", last), os.Getpid())
 	b.Cleanup(func() { pin(fmt.Sprintf("0-%d", last), os.Getpid()) })
 }
+
+// BenchmarkMemory reports what Redis' memory grows by for each transaction that was
+// handled, with its hash table's part, and what each further event of one takes.
+func BenchmarkMemory(b *testing.B) {
+	const transactions = 10000
+	for _, events := range []int{1, 2, 4} {
+		b.Run(fmt.Sprint("events=", events), func(b *testing.B) {
+			ctx := context.Background()
+			client := startServer(b).client()
+			store := newStore(b, client)
+			used := func() int64 {
+				info := client.InfoMap(ctx, "memory").Item("Memory", "used_memory")
+				bytes, err := strconv.ParseInt(info, 10, 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return bytes
+			}
+			for b.Loop() {
+				client.FlushDB(ctx)
+				before := used()
+				for i := range transactions * events {
+					c := midhook.Claim{
+						Key: fmt.Sprint("event ", i), Subject: fmt.Sprint("transaction ", i/events), Stage: 40, Owner: fmt.Sprint(i), Lease: time.Minute,
+					}
+					if _, err := store.Acquire(ctx, c); err != nil {
+						b.Fatal(err)
+					}
+					if err := store.Finish(ctx, c, 24*time.Hour); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(used()-before)/transactions, "B/transaction")
+			}
+			b.ReportMetric(0, "ns/op") // of filling the server: says nothing
+		})
+	}
+}
+
+// BenchmarkServer reports the processor time that Redis takes for an operation,
+// the network's part included, which does not depend on how busy the machine is:
+// for a new event that is acquired and finished, and for a duplicate, beside as
+// many handled events of the same transaction.
+func BenchmarkServer(b *testing.B) {
+	for _, beside := range []int{0, 1, 4, 1000} {
+		b.Run(fmt.Sprint("beside=", beside), func(b *testing.B) {
+			ctx := context.Background()
+			client := startServer(b).client()
+			store := newStore(b, client)
+			processor := func() (seconds float64) {
+				for _, name := range []string{"used_cpu_user", "used_cpu_sys"} {
+					part, err := strconv.ParseFloat(client.InfoMap(ctx, "cpu").Item("CPU", name), 64)
+					if err != nil {
+						b.Fatal(err)
+					}
+					seconds += part
+				}
+				return seconds
+			}
+			handle := func(c midhook.Claim) {
+				if state, err := store.Acquire(ctx, c); err != nil || state != midhook.Acquired {
+					b.Fatal(state, err)
+				}
+				if err := store.Finish(ctx, c, 24*time.Hour); err != nil {
+					b.Fatal(err)
+				}
+			}
+			claims := make([]midhook.Claim, min(500, 20000/max(1, beside)))
+			transactions := 0
+			var fresh, duplicate float64
+			for b.Loop() {
+				for i := range claims {
+					transactions++
+					id := fmt.Sprint("transaction ", transactions)
+					claims[i] = midhook.Claim{Key: id, Subject: id, Stage: 40, Owner: id, Lease: time.Minute}
+					for event := range beside {
+						other := claims[i]
+						other.Key = fmt.Sprint(id, " event ", event)
+						other.Owner = other.Key
+						handle(other)
+					}
+				}
+				start := processor()
+				for _, c := range claims {
+					handle(c)
+				}
+				middle := processor()
+				for _, c := range claims {
+					if state, err := store.Acquire(ctx, c); err != nil || state != midhook.Done {
+						b.Fatal(state, err)
+					}
+				}
+				fresh, duplicate = fresh+middle-start, duplicate+processor()-middle
+			}
+			b.ReportMetric(1e6*fresh/float64(transactions), "µs/new-event")
+			b.ReportMetric(1e6*duplicate/float64(transactions), "µs/duplicate")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 	for range 2 { // which does not know the scripts at first
 		require.NoError(t, store.Check(t.Context()))
 	}
-	require.Eventually(t, func() bool { return client.DBSize(t.Context()).Val() == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return client.DBSize(t.Context()).Val() == 0 }, time.Minute, time.Millisecond)
 }
 
 // Rule: Check says of what is missing what it is.
@@ -59,7 +59,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
 	refused(store, "OOM")
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
-	require.NoError(t, client.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+	require.NoError(t, client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
 	refused(store, "READONLY")
 
 	ctx, cancel := context.WithCancel(t.Context())

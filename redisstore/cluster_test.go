@@ -38,7 +38,7 @@ func startCluster(t testing.TB) *cluster {
 		node := n.client()
 		require.Eventually(t, func() bool {
 			return strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
-		}, 20*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 	}
 	return c
 }
@@ -77,9 +77,9 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 		claim.Key = event
 		return claim
 	}
-	acquire(t, store, claim("a", "running"), midhook.Acquired)
-	acquire(t, store, claim("a", "handled"), midhook.Acquired)
-	require.NoError(t, store.Finish(t.Context(), claim("a", "handled"), time.Hour))
+	acquire(t, store, claim("b", "handled"), midhook.Acquired)
+	require.NoError(t, store.Finish(t.Context(), claim("b", "handled"), time.Hour))
+	acquireBeside(t, store, claim("a", "running"))
 
 	// Where is the subject?
 	var key string
@@ -106,6 +106,7 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 		lower.Stage = 10
 		acquire(t, store, lower, midhook.Superseded)
 		acquire(t, store, claim("b", step), midhook.Acquired)
+		acquire(t, store, claim("c", step+" meanwhile"), midhook.Busy)
 		require.NoError(t, store.Finish(t.Context(), claim("b", step), time.Hour))
 		acquire(t, store, claim("c", step+" fails"), midhook.Acquired)
 		require.NoError(t, store.Release(t.Context(), claim("c", step+" fails")))
@@ -131,7 +132,7 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 // nothing.
 func TestClusterReshardMidStream(t *testing.T) {
 	c := startCluster(t)
-	f := startFleet(t, 3, fleetBudget, 0, c.addrs...)
+	f := startFleet(t, 3, fleetBudget, fleetGrace, c.addrs...)
 	f.shop.decide = everyTenth
 	const slots = 400
 	var moving sync.WaitGroup

@@ -1,63 +1,3 @@
-// Package redisstore is a [midhook.Store] in Redis, for merchants whose server is
-// several processes: all of them together then hand an event on once.
-//
-//	client := redis.NewClient(&redis.Options{Addr: "redis:6379", ContextTimeoutEnabled: true})
-//	store, err := redisstore.New(client)
-//	…
-//	hook, err := midhook.New(serverKey, midhook.WithStore(store))
-//
-// It works with Redis 6.2 and later, Valkey, and a cluster of either. Each
-// operation is one Lua script and one round trip; a server that does not know
-// the script yet is sent it, which is one more. Redis itself is busy for some 7
-// to 25 µs with each. The clock is the server's alone.
-//
-// # What is stored
-//
-// One string for each subject, which is one transaction, under a key of the prefix
-// and a digest. In it are digests of the events and owners, the times when leases
-// and keeps end, and the highest stage: no order, no amount, nothing of a body. A
-// handled transaction takes about 260 bytes of Redis' memory, and 60 to 80 more for
-// each event after the first. It is gone when nothing of it is to be kept.
-//
-// The string is written anew by each operation, which is cheap for as many events
-// as a transaction has. Beside a thousand that are all still kept, Redis is busy
-// for a few hundred µs.
-//
-// An event is looked up under its subject, for in a cluster nothing else would
-// be one atomic operation: the same Event with another Subject is another event.
-// Midhook's own never are, for the subject is part of what makes the event. An
-// event without a subject has a string of its own.
-//
-// # What Redis may forget
-//
-// The guarantee of [midhook.Middleware] is as good as this memory. What Redis
-// forgets is an event that nobody has handled: a claim in flight that is lost
-// lets a retry run the handler beside the one that still runs, a handled event
-// that is lost is handled again if it is delivered again, and a lost stage lets
-// a late pending through. No event is lost by it: one that is not handled is
-// delivered again.
-//
-//   - Eviction. With maxmemory-policy allkeys-lru, allkeys-lfu or allkeys-random,
-//     Redis drops live claims when its memory is full; so do volatile-lru,
-//     volatile-lfu and volatile-random, for every key here has an expiry. Use
-//     noeviction: then Acquire fails, which is answered 503 and retried, Release
-//     still works, and a Finish that fails is reported. Where other data must be
-//     evicted, volatile-ttl comes closest: it drops what is nearest to its expiry,
-//     and a claim in flight is kept for its lease and 24 h, longer than what is
-//     handled unless [midhook.WithKeep] is.
-//   - Restart. Without persistence everything is forgotten. With appendonly yes
-//     and the default appendfsync everysec a restart of Redis forgets nothing,
-//     and a crash of its machine the last second or two. With appendfsync always
-//     it forgets nothing that was answered, at the price of a disk write for each
-//     operation. Snapshots alone (RDB) forget all since the last one.
-//   - Fail-over. Replication is asynchronous, to a replica as in a cluster: a
-//     promoted replica may lack the last claims and marks that were answered. No
-//     option here changes that; min-replicas-to-write bounds how many.
-//   - The clock. A lease ends by the server's wall clock: one that jumps ahead
-//     ends leases early. Keep it slewed, not stepped.
-//
-// So put [midhook.Notification.IdempotencyKey] into a unique index beside the
-// effect, as everywhere.
 package redisstore
 
 import (
@@ -107,13 +47,22 @@ func WithPrefix(prefix string) Option {
 // does not. It does not connect. The client stays the caller's to close, after
 // the server has shut down.
 //
-// Set ContextTimeoutEnabled in the client's options: without it the client waits
-// for its own ReadTimeout, whatever the budget. While Redis refuses connections
-// the client tries again for most of a budget, which DialerRetries and MaxRetries
-// shorten. Its default of three retries is
-// harmless, for an operation can be repeated; only a Release whose answer was lost
-// is then reported as [midhook.ErrNotOwner]. A client that reads from replicas
-// sends scripts to masters all the same.
+// The client's defaults do not suit a response budget. Set in its options:
+//
+//   - ContextTimeoutEnabled: true. Without it the client waits for its own
+//     ReadTimeout of 5 s, whatever the budget.
+//   - DialerRetries: 1 and MaxRetries: 1. While Redis refuses connections, the
+//     client then tries twice for each operation, and a delivery is answered 503 at
+//     once. By default it tries 20 times, which keeps a delivery for most of its
+//     budget. In redis.ClusterOptions DialerRetries alone is enough.
+//
+// For each of these tries the client prints a line of its own, until the program
+// calls Disable of github.com/redis/go-redis/v9/logging or gives redis.SetLogger a
+// logger. Midhook reports what fails in any case.
+//
+// Retries are harmless, for an operation can be repeated; only a Release whose
+// answer was lost is then reported as [midhook.ErrNotOwner]. A client that reads
+// from replicas sends scripts to masters all the same.
 //
 // The error lists everything that is wrong.
 func New(client redis.Scripter, opts ...Option) (*Store, error) {
@@ -135,7 +84,7 @@ func New(client redis.Scripter, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Acquire claims an event, see [midhook.Store].
+// Acquire claims an event and holds its subject, see [midhook.Store].
 func (s *Store) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
 	ends := millis(c.Lease)
 	expires := min(ends+late.Milliseconds(), millis(forever))
@@ -220,3 +169,6 @@ func millis(d time.Duration) int64 {
 	}
 	return int64((d-1)/time.Millisecond) + 2
 }
+
+// Interface guards
+var _ midhook.Store = (*Store)(nil)

@@ -118,12 +118,9 @@ while at < #value do
 	end
 	at = at + 45
 end
-local handled = sub(value, at)
-at = find(handled, event, 1, true)
-if at then
-	if now < unpack('>I6', handled, at + 33) then return 3 end -- done
-	handled = sub(handled, 1, at - 1) .. sub(handled, at + 45)
-end
+local from = at -- what is handled
+at = find(value, event, from, true)
+if at and now < unpack('>I6', value, at + 33) then return 3 end -- done
 if not mine then
 	if busy then return 5 end
 	if now < known and high + low > 0 and (high < topHigh or high == topHigh and low < topLow) then
@@ -133,14 +130,15 @@ end
 
 -- A subject that is never idle must not grow for ever: the first two events that
 -- are handled go to the end, or altogether if they are over.
-local from, kept = 1, ''
+if at then value = sub(value, 1, at - 1) .. sub(value, at + 45) end
+local kept = ''
 for _ = 1, 2 do
-	if from > #handled then break end
-	if now < unpack('>I6', handled, from + 33) then kept = kept .. sub(handled, from, from + 44) end
+	if from > #value then break end
+	if now < unpack('>I6', value, from + 33) then kept = kept .. sub(value, from, from + 44) end
 	from = from + 45
 end
 expires = math.max(expires, math.min(ends + late, last))
-value = header() .. claims .. pack('>c16c16c1I6I6', event, owner, 'c', ends, hold) .. sub(handled, from) .. kept
+value = header() .. claims .. pack('>c16c16c1I6I6', event, owner, 'c', ends, hold) .. sub(value, from) .. kept
 redis.call('SET', key, value, 'PX', expires - now)
 return 1 -- acquired
 `)

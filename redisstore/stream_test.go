@@ -83,7 +83,7 @@ func (s *stream) send(t *testing.T, h http.Handler) {
 	var through atomic.Int64
 	var senders sync.WaitGroup
 	orders := make(chan int)
-	for range 24 {
+	for range 12 {
 		senders.Go(func() {
 			for order := range orders {
 				first, second := pending(order), settled(order)

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -106,41 +105,6 @@ var hanging = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the client leaves
 	<-r.Context().Done()
 })
-
-func TestHelpOfEveryCommand(t *testing.T) {
-	for _, c := range commands {
-		for _, args := range [][]string{{c.name, "-h"}, {c.name, "--help"}, {"help", c.name}} {
-			t.Run(strings.Join(args, " "), func(t *testing.T) {
-				code, stdout, stderr := invocation{key: "SB-Mid-server-in-the-environment"}.run(t, args...)
-				assert.Equal(t, exitOK, code)
-				assert.Empty(t, stderr)
-				for _, want := range []string{"Usage: midhook " + c.name, "\nExamples:\n", "midhook " + c.name, "\nExit code:\n  0  "} {
-					assert.Contains(t, stdout, want)
-				}
-				assert.NotContains(t, stdout, "in-the-environment")
-				for line := range strings.Lines(stdout) {
-					assert.LessOrEqual(t, len(line), 121, "too wide for a terminal")
-				}
-			})
-		}
-	}
-}
-
-// An example that does not parse teaches nothing.
-func TestExamplesNameFlagsThatExist(t *testing.T) {
-	long := regexp.MustCompile(`--[a-z-]+`)
-	for name, m := range manuals {
-		var out bytes.Buffer
-		require.Equal(t, exitOK, run(t.Context(), []string{name, "-h"}, &out, io.Discard))
-		defined, _, _ := strings.Cut(out.String(), "\nExamples:")
-		assert.NotEmpty(t, m.examples, name)
-		for _, example := range m.examples {
-			for _, f := range long.FindAllString(example, -1) {
-				assert.Contains(t, defined, "  "+f, example)
-			}
-		}
-	}
-}
 
 func TestMistakesInTheCommandLine(t *testing.T) {
 	for _, c := range []struct{ args, stderr string }{

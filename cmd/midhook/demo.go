@@ -52,15 +52,15 @@ func runDemo(ctx context.Context, serveAddr string, w io.Writer, logger *slog.Lo
 		}
 		defer l.Close()
 	}
-	if asExpected, err = play(ctx, scenario(), w, logger); err != nil || l == nil {
+	if asExpected, err = playScenes(ctx, scenario(), w, logger); err != nil || l == nil {
 		return asExpected, err
 	}
 	return asExpected, serve(ctx, l, w, logger)
 }
 
-// play plays the scenes, prints what came of each step, and reports whether all
+// playScenes plays the scenes, prints what came of each step, and reports whether all
 // was as expected.
-func play(ctx context.Context, scenes []scene, w io.Writer, logger *slog.Logger) (asExpected bool, err error) {
+func playScenes(ctx context.Context, scenes []scene, w io.Writer, logger *slog.Logger) (asExpected bool, err error) {
 	fmt.Fprintf(w, `Each part has an example merchant on this machine, with midhook in front of its handler.
 Each row is one request to it, sent as Midtrans would, or as someone who pretends to be Midtrans.
 One that begins with - is about the same order as the row above it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -49,5 +50,27 @@ func TestWhatNextOfEveryGateway(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, c.want, g.whatNext(c.status, []byte(c.body)))
 		})
+	}
+}
+
+// The rule is Midtrans' "Best Practices to Handle Notification".
+func TestWhatNext(t *testing.T) {
+	for _, c := range []struct {
+		status, retries int
+		text            string
+	}{
+		{200, 0, "delivered"}, {204, 0, "delivered"},
+		{301, 0, "lost"}, {302, 0, "lost"}, {303, 0, "lost"},
+		{307, 5, "follows"}, {308, 5, "follows"},
+		{400, 2, "twice"}, {404, 2, "twice"},
+		{401, 5, "five"}, {403, 5, "five"}, {405, 5, "five"}, {429, 5, "five"},
+		{500, 1, "once"}, {502, 5, "five"}, {503, 4, "four"}, {504, 5, "five"},
+		{304, 5, "five"}, {0, 5, "five"},
+	} {
+		got := gateways[0].whatNext(c.status, nil)
+		assert.Equal(t, c.retries, got.Retries, c.status)
+		assert.Contains(t, got.Text, c.text, c.status)
+		assert.Equal(t, c.retries == 5, strings.Contains(got.Text, "210 minutes"), c.status)
+		assert.Equal(t, c.status/100 == 2, got.Delivered, c.status)
 	}
 }

@@ -63,7 +63,7 @@ type playing struct {
 	stderr *progress
 }
 
-func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func play(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("play", flag.ContinueOnError)
 	var p playing
 	chosen := gatewayFlags(flags)
@@ -92,10 +92,7 @@ func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		listScenarios(ctx, stdout, *asJSON)
 		return exitOK
 	}
-	if len(operands) == 0 {
-		return misused(stderr, flags, errors.New("an argument is missing: URL"))
-	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil {
 		err = p.check(ctx)
 	}

@@ -54,7 +54,10 @@ func TestFrameworks(t *testing.T) {
 				received(paymongo.FromContext(c.Context()))
 				return c.SendString("OK")
 			})
-			return func(r *http.Request) (*http.Response, error) { return app.Test(r) }
+			return func(r *http.Request) (*http.Response, error) {
+				r.Host = "shop.test" // without one fasthttp refuses a request
+				return app.Test(r)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

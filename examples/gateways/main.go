@@ -11,6 +11,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/midhook/midhook"
@@ -30,7 +31,7 @@ func main() {
 	handler, err := routes(
 		cmp.Or(os.Getenv("MIDTRANS_SERVER_KEY"), testKey),
 		cmp.Or(os.Getenv("PAYMONGO_WEBHOOK_SECRET"), testSecret),
-		func(order string) { log.Printf("ship order %s", order) },
+		newShop(func(order string) { log.Printf("ship order %s", order) }),
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -49,8 +50,32 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
+// shop ships each order once, however many events say that it is paid: a card payment
+// is captured and then settled, which are two events, and both are Paid. A real shop
+// has a unique index over the order in its database for that, in the transaction of
+// what it books.
+type shop struct {
+	mu      sync.Mutex
+	shipped map[string]bool
+	deliver func(order string)
+}
+
+func newShop(deliver func(order string)) *shop {
+	return &shop{shipped: map[string]bool{}, deliver: deliver}
+}
+
+func (s *shop) ship(_ context.Context, order string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.shipped[order] {
+		s.shipped[order] = true
+		s.deliver(order)
+	}
+	return nil
+}
+
 // routes is the merchant's server. One store serves both: their events never meet.
-func routes(serverKey, webhookSecret string, ship func(order string)) (http.Handler, error) {
+func routes(serverKey, webhookSecret string, s *shop) (http.Handler, error) {
 	store := midhook.NewLRUStore(65536)
 
 	midtrans, err := midhook.New(serverKey, midhook.WithStore(store))
@@ -67,13 +92,13 @@ func routes(serverKey, webhookSecret string, ship func(order string)) (http.Hand
 	}
 
 	mux := http.NewServeMux()
-	mux.Handle("POST /midtrans", midtrans.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
-		if n.Paid() {
-			ship(n.OrderID)
+	mux.Handle("POST /midtrans", midtrans.HandlerFunc(func(ctx context.Context, n *midhook.Notification) error {
+		if !n.Paid() {
+			return nil
 		}
-		return nil
+		return s.ship(ctx, n.OrderID)
 	}))
-	mux.Handle("POST /paymongo", midhook.HandleValue(philippines, func(_ context.Context, e *paymongo.Event) error {
+	mux.Handle("POST /paymongo", midhook.HandleValue(philippines, func(ctx context.Context, e *paymongo.Event) error {
 		if e.Type != paymongo.EventTypePaymentPaid {
 			return nil // nothing that this shop waits for: an error would have it sent again
 		}
@@ -90,8 +115,7 @@ func routes(serverKey, webhookSecret string, ship func(order string)) (http.Hand
 		}
 		// A shop that is open passes over !e.Livemode, for a test payment is free, and
 		// compares e.Resource.Amount() with what the order costs.
-		ship(payment.Metadata.OrderID)
-		return nil
+		return s.ship(ctx, payment.Metadata.OrderID)
 	}))
 	return mux, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -16,7 +17,7 @@ import (
 // and neither is let in by the other's route.
 func TestBoth(t *testing.T) {
 	var shipped []string
-	handler, err := routes(testKey, testSecret, func(order string) { shipped = append(shipped, order) })
+	handler, err := routes(testKey, testSecret, newShop(func(order string) { shipped = append(shipped, order) }))
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	defer server.Close()
@@ -28,19 +29,20 @@ func TestBoth(t *testing.T) {
 		defer res.Body.Close()
 		return res.StatusCode
 	}
-	midtrans := func() *http.Request {
-		return midhooktest.NewRequest(midhooktest.Sample("gopay", midhooktest.Order("A-1")), testKey)
+	midtrans := func(status midhook.TransactionStatus) *http.Request {
+		return midhooktest.NewRequest(midhooktest.Sample("credit-card", midhooktest.Order("M-1"), midhooktest.Status("200", status), midhooktest.Fraud(midhook.FraudAccept)), testKey)
 	}
 	paymongo := func() *http.Request {
 		sender := midhooktest.PayMongoSender()
 		return sender.NewRequest(sender.Body("payment.paid"), testSecret)
 	}
 	for range 2 {
-		assert.Equal(t, http.StatusOK, deliver("/midtrans", midtrans()))
+		assert.Equal(t, http.StatusOK, deliver("/midtrans", midtrans(midhook.StatusCapture)))
+		assert.Equal(t, http.StatusOK, deliver("/midtrans", midtrans(midhook.StatusSettlement)))
 		assert.Equal(t, http.StatusOK, deliver("/paymongo", paymongo()))
 	}
-	assert.Equal(t, []string{"A-1", "A-1"}, shipped, "the samples of both are of an order A-1")
-	assert.Equal(t, http.StatusForbidden, deliver("/paymongo", midtrans()))
+	assert.Equal(t, []string{"M-1", "A-1"}, shipped, "capture and settlement are two events of one order")
+	assert.Equal(t, http.StatusForbidden, deliver("/paymongo", midtrans(midhook.StatusCapture)))
 	assert.Equal(t, http.StatusBadRequest, deliver("/midtrans", paymongo()))
 }
 

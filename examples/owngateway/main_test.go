@@ -25,7 +25,7 @@ var test = midhooktest.GatewayTest{
 	},
 	Secret: testSecret,
 	New: func(t testing.TB, opts ...midhook.Option) *midhook.Middleware {
-		hook, err := midhook.NewFor(warung{[]byte(testSecret)}, opts...)
+		hook, err := midhook.NewFor(newWarung(testSecret), opts...)
 		require.NoError(t, err)
 		return hook
 	},
@@ -51,4 +51,13 @@ func TestReceive(t *testing.T) {
 	assert.Equal(t, []string{"A-7"}, shipped)
 	_, err = receive("", nil)
 	assert.ErrorContains(t, err, "empty")
+}
+
+func TestSecretIsNotPrinted(t *testing.T) {
+	g := newWarung(testSecret)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		printed := fmt.Sprintf(verb, g) + fmt.Sprintf(verb, struct{ g warung }{g})
+		assert.NotContains(t, printed, testSecret)
+		assert.NotContains(t, printed, fmt.Sprintf("%x", testSecret))
+	}
 }

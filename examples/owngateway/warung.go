@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"log/slog"
 	"net/http"
 
@@ -26,11 +27,17 @@ func (p *Paid) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", p.ID), slog.String("order", p.Order), slog.Int64("amount", p.Amount))
 }
 
-// warung is a gateway that midhook does not know. It signs the body in a header.
-type warung struct{ secret []byte }
+// warung is a gateway that midhook does not know. It signs the body in a header. The
+// secret is where printing does not reach it: fmt shows no more of a function than its
+// address.
+type warung struct{ newMAC func() hash.Hash }
+
+func newWarung(secret string) warung {
+	return warung{func() hash.Hash { return hmac.New(sha256.New, []byte(secret)) }}
+}
 
 func (g warung) Open(header http.Header, body []byte) (midhook.Message, error) {
-	mac := hmac.New(sha256.New, g.secret)
+	mac := g.newMAC()
 	mac.Write(body)
 	signature, err := hex.DecodeString(header.Get("X-Warung-Signature"))
 	if err != nil || !hmac.Equal(signature, mac.Sum(nil)) {
@@ -43,6 +50,9 @@ func (g warung) Open(header http.Header, body []byte) (midhook.Message, error) {
 	return midhook.Message{Value: p, Key: "warung:" + p.ID}, nil
 }
 
+// Name is what log lines and metrics call the gateway.
+func (warung) Name() string { return "warung" }
+
 // Answer is what Warung Pay understands: it comes again after a 503.
 func (warung) Answer(o midhook.Outcome) (status int, contentType, body string) {
 	return midhook.PlainAnswer(o)
@@ -53,9 +63,16 @@ func receive(secret string, ship func(context.Context, *Paid) error) (http.Handl
 	if secret == "" {
 		return nil, errors.New("warung: the secret is empty: anyone could sign with it")
 	}
-	hook, err := midhook.NewFor(warung{[]byte(secret)})
+	hook, err := midhook.NewFor(newWarung(secret))
 	if err != nil {
 		return nil, err
 	}
 	return midhook.HandleValue(hook, ship), nil
 }
+
+// Interface guards: an optional method that is misspelt would be one that is missing.
+var (
+	_ midhook.Gateway = warung{}
+	_ midhook.Named   = warung{}
+	_ slog.LogValuer  = (*Paid)(nil)
+)
