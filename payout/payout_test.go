@@ -98,7 +98,7 @@ func TestNew(t *testing.T) {
 	}{
 		{"right", testKey, nil, ""},
 		{"rotation", testKey, []payout.Option{payout.WithKey("next", otherKey)}, ""},
-		{"of no known shape", "anything-of-16-characters", nil, ""},
+		{"of no known shape", "anything-of-some-length", nil, ""},
 		{"empty", "", nil, `payout: merchant key "default": the key is empty`},
 		{"blank", " \t", nil, `payout: merchant key "default": the key is empty`},
 		{"line end", testKey + "\n", nil, `payout: merchant key "default": the key begins or ends with white space`},
