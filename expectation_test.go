@@ -101,3 +101,33 @@ func TestSlowExpectation(t *testing.T) {
 		})
 	}
 }
+
+// With Automatic Fee Imposition, the total is the order's amount and a fee that
+// depends on the method the customer picks.
+func ExampleExpectation_fee() {
+	amounts := map[string]int64{"ORDER-19": 1_000_000} // 10000.00, by the merchant's own record
+	hook, err := midhook.New(testKey, midhook.WithExpectation(func(_ context.Context, n *midhook.Notification) (midhook.Expectation, error) {
+		amount, known := amounts[n.OrderID]
+		if !known {
+			return midhook.Expectation{}, midhook.ErrUnknownOrder
+		}
+		return midhook.Expectation{Amount: amount, Currency: "IDR", OrMore: true}, nil
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		fmt.Println(n.OrderID, "paid", n.GrossAmount)
+		return nil
+	})
+	for _, total := range []string{"14440.00", "9999.00"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("bca-va", midhooktest.Order("ORDER-19"), midhooktest.Transaction(total), midhooktest.Amount(total)), testKey))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// ORDER-19 paid 14440.00
+	// 200
+	// 409
+}
