@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"testing"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -63,3 +64,10 @@ var books payoutBooks
 
 // extend prolongs a subscription, once for each transaction.
 func extend(ctx context.Context, subscription, transaction string) error { return nil }
+
+// testShop is the merchant's server in a test.
+type testShop struct{ http.Handler }
+
+func (testShop) timesFulfilled(orderID string) int { return 0 }
+
+func newShop(t *testing.T) testShop { return testShop{} }
