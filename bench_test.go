@@ -2,72 +2,26 @@ package midhook_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha512"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/baseline"
 	"github.com/midhook/midhook/midhooktest"
 )
 
 const testKey = "SB-Mid-server-test"
-
-// notificationFields has Notification's fields, without its methods.
-type notificationFields midhook.Notification
-
-// byHand is what a competent developer writes without this library: standard
-// library only, body limited, signature compared, duplicates remembered, answered
-// in time.
-func byHand(serverKey string, next http.Handler) http.Handler {
-	type contextKey struct{}
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	receive := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
-		if err != nil {
-			http.Error(w, "body", http.StatusBadRequest)
-			return
-		}
-		var n notificationFields
-		if err := json.Unmarshal(body, &n); err != nil {
-			http.Error(w, "json", http.StatusBadRequest)
-			return
-		}
-		if !verifyByHand(&n, serverKey) {
-			http.Error(w, "signature", http.StatusForbidden)
-			return
-		}
-		event := n.OrderID + "|" + string(n.TransactionStatus)
-		mu.Lock()
-		known := seen[event]
-		seen[event] = true
-		mu.Unlock()
-		if !known {
-			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, &n)))
-		}
-	})
-	return http.TimeoutHandler(receive, 5*time.Second, "timeout")
-}
-
-func verifyByHand(n *notificationFields, serverKey string) bool {
-	sum := sha512.Sum512([]byte(n.OrderID + n.StatusCode + n.GrossAmount + serverKey))
-	return hex.EncodeToString(sum[:]) == n.SignatureKey
-}
 
 func BenchmarkVerify(b *testing.B) {
 	n, err := midhook.Parse(notify("gopay"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	fields := (*notificationFields)(n)
+	fields := (*baseline.Fields)(n)
 	b.Run("midhook", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -79,7 +33,7 @@ func BenchmarkVerify(b *testing.B) {
 	b.Run("by_hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if !verifyByHand(fields, testKey) {
+			if !baseline.VerifyByHand(fields, testKey) {
 				b.Fatal("does not verify")
 			}
 		}
@@ -101,8 +55,8 @@ func BenchmarkParseAndVerify(b *testing.B) {
 		b.Run(sample+"/by_hand", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				var n notificationFields
-				if json.Unmarshal(body, &n) != nil || !verifyByHand(&n, testKey) {
+				var n baseline.Fields
+				if json.Unmarshal(body, &n) != nil || !baseline.VerifyByHand(&n, testKey) {
 					b.Fatal("does not verify")
 				}
 			}
@@ -131,7 +85,8 @@ func BenchmarkDelivery(b *testing.B) {
 			}
 			return hook.Handler(next)
 		}},
-		{"by_hand", func() http.Handler { return byHand(testKey, next) }},
+		{"by_hand", func() http.Handler { return baseline.ByHand(testKey, next) }},
+		{"floor", func() http.Handler { return baseline.Floor(testKey, next) }},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()

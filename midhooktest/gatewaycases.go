@@ -22,7 +22,7 @@ var gatewayCases = []struct {
 	{"methods", "A gateway that wraps another one must have its Authenticate, Accepts and Retries, too.", (*gatewayTrial).methods},
 	{"answers", "Every outcome's answer is one that the sender understands: the end where nothing is left to do, and otherwise one after which it comes again.", (*gatewayTrial).everyAnswer},
 	{"samples", "Every body of the sender is handed on, test or not.", (*gatewayTrial).everySample},
-	{"by-default", "Without WithTestNotifications and WithSuperseded, all of the sender's bodies are handed on but for tests, which must not be taken for live events, nor live events for tests.", (*gatewayTrial).byDefault},
+	{"by-default", "Without WithTestNotifications and WithSuperseded, all of the sender's bodies are handed on, those of one payment in their order and those of others beside them: only a test may be kept from the handler, and no live event may be taken for one.", (*gatewayTrial).byDefault},
 	{"unknown", "Senders add fields and types at any time: what is signed is handed on.", (*gatewayTrial).unknownField},
 	{"duplicate", "The same event is handled once, however often it comes; another one is handled.", (*gatewayTrial).duplicate},
 	{"subjects", "Events that have nothing to do with each other have no name and no subject in common: one would be lost as a duplicate of the other, or as superseded by it.", (*gatewayTrial).subjects},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/payout"
 )
 
 // decorated wraps a gateway as one does who wants to see what it opens. Its embedded
@@ -41,6 +42,17 @@ func (s several) Open(header http.Header, body []byte) (msg midhook.Message, err
 }
 
 func (s several) Answer(o midhook.Outcome) (int, string, string) { return s.all[0].Answer(o) }
+
+// reversed wraps a gateway and turns the order of its events round.
+type reversed struct{ midhook.Gateway }
+
+func (r reversed) Open(header http.Header, body []byte) (midhook.Message, error) {
+	msg, err := r.Gateway.Open(header, body)
+	if msg.Stage > 0 {
+		msg.Stage = 100 - msg.Stage
+	}
+	return msg, err
+}
 
 // faithful wraps a gateway and loses nothing.
 type faithful struct{ leaving }
@@ -175,6 +187,18 @@ func losingGateways() map[string]broken {
 			test:  of(unsignedTest(asking{courier: newCourier()}), decorated{asking{courier: newCourier()}}),
 			cases: []string{"methods", forgery},
 			says:  []string{"the gateway midhooktest_test.decorated wraps midhooktest_test.asking and has lost its method Authenticate: nobody asks whether a body is true"},
+		},
+		"stages the wrong way round": {
+			test: func() midhooktest.GatewayTest {
+				gateway, err := payout.New("payout-merchant-test-key-0001")
+				if err != nil {
+					panic(err)
+				}
+				g := of(midhooktest.GatewayTest{Sender: midhooktest.PayoutSender(), Secret: "payout-merchant-test-key-0001"}, reversed{gateway})
+				return g
+			}(),
+			cases: []string{"by-default"},
+			says:  []string{"completed, in its order: it is told as superseded, and not handed on: it is lost"},
 		},
 		"refuses what was signed an hour ago": {
 			test: func() midhooktest.GatewayTest {

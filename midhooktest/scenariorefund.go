@@ -58,7 +58,9 @@ func (p *performance) refunds() {
 		p.refunded(p.share(refunded), order)
 	}
 
+	part := p.refund(whole, 20)
 	tell(whole, p.happened(p.refund(whole, 100)), 100)
+	tell(whole, part, 100)
 
 	first := p.happened(p.refund(parts, 20))
 	tell(parts, first, 20)
@@ -71,12 +73,9 @@ func (p *performance) refunds() {
 	tell(disorder, p.happened(p.refund(disorder, 20, half-20)), half)
 	tell(disorder, older, half)
 
-	unlisted := func(n *midhook.Notification) *midhook.Notification {
-		n.Refunds = nil
-		return n
-	}
-	tell(flat, p.happened(unlisted(p.refund(flat, 20))), 20)
-	tell(flat, p.happened(unlisted(p.refund(flat, 20, half-20))), half)
+	unlisted := p.refund(flat, 20)
+	unlisted.Refunds, unlisted.RefundKey = nil, "refund-1"
+	tell(flat, p.happened(unlisted), 20)
 
 	p.fulfilledAtMostOnce(whole, parts, disorder, flat)
 }

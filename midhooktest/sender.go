@@ -37,8 +37,9 @@ type Sender struct {
 	// one, of another payment, and the same for the same number.
 	Event func(nr int) []byte
 
-	samples   string // their directory
-	userAgent string // "" where it is not known
+	samples   string     // their directory
+	sequences [][]string // samples of one payment, in the order in which they happen
+	userAgent string     // "" where it is not known
 }
 
 // Senders returns the senders that midhook has a gateway for.
@@ -50,6 +51,11 @@ func Senders() []Sender {
 // key.
 func MidtransSender() Sender {
 	s := Sender{Name: "midtrans", Policy: MidtransRetries(), userAgent: "Veritrans", samples: "samples"}
+	s.sequences = [][]string{
+		{"credit-card-challenge", "credit-card-challenge-accepted"},
+		{"permata-va", "reversal"},
+		{"partial-refund", "partial-refund-bank-confirmed"},
+	}
 	s.Sign = func(body []byte, serverKey string, _ time.Time) (http.Header, []byte) {
 		n, err := midhook.Parse(body)
 		if err != nil {
@@ -68,6 +74,7 @@ func MidtransSender() Sender {
 // not documented.
 func PayoutSender() Sender {
 	s := Sender{Name: "payout", Policy: MidtransRetries(), userAgent: "Veritrans", samples: "samples/payout"}
+	s.sequences = [][]string{{"processed", "completed", "failed"}}
 	s.Sign = func(body []byte, merchantKey string, _ time.Time) (http.Header, []byte) {
 		digest := sha512.Sum512(slices.Concat(body, []byte(merchantKey)))
 		return http.Header{"Iris-Signature": {hex.EncodeToString(digest[:])}}, body

@@ -249,11 +249,15 @@ const crewSize = 8
 // Where operations are slow, and overlap anyway, there are fewer jobs.
 func (s *storeScript) crew(n int, work func(worker, job int) (again bool)) {
 	began := time.Now()
+	var over atomic.Bool // for all at once: who has gone on must not wait for who has left
 	s.race(crewSize, func(worker int) {
 		for job := range n {
-			for !s.failed() && work(worker, job) {
+			for !s.failed() && !over.Load() && work(worker, job) {
 			}
 			if job >= 20 && time.Since(began) > 2*time.Second {
+				over.Store(true)
+			}
+			if over.Load() {
 				return
 			}
 		}

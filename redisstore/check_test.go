@@ -59,7 +59,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "1").Err())
 	refused(store, "OOM")
 	require.NoError(t, client.ConfigSet(t.Context(), "maxmemory", "0").Err())
-	require.NoError(t, client.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+	require.NoError(t, client.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
 	refused(store, "READONLY")
 
 	ctx, cancel := context.WithCancel(t.Context())

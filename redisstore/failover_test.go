@@ -30,7 +30,7 @@ func startReplica(t testing.TB, master *server) *server {
 
 func promote(t testing.TB, replica *server) {
 	t.Helper()
-	require.NoError(t, replica.client().SlaveOf(t.Context(), "NO", "ONE").Err())
+	require.NoError(t, replica.client().ReplicaOf(t.Context(), "NO", "ONE").Err())
 }
 
 // Rule: a replica that is promoted has all that reached it: what was handled,

@@ -4,13 +4,15 @@
 //	db, err := sql.Open("pgx", dsn)
 //	store, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //	err = store.Migrate(ctx) // or run the output of store.Schema() yourself
+//	err = store.Check(ctx)   // at start-up: the tables are there and may be written
 //	hook, err := midhook.New(serverKey, midhook.WithStore(store))
 //
 // With it, the guarantees of [midhook.Middleware] hold for all processes
 // together, and survive their restart. Where the merchant's own tables are in
 // the same database, [Store.FinishTx] goes further: the effect of an event and
 // the mark that it was handled commit together or not at all, so that no crash
-// repeats the effect.
+// repeats the effect. It takes the transaction of database/sql, sqlx, GORM or ent,
+// and of pgx by way of [PgxTx]; see [Tx].
 //
 // # The database
 //
@@ -21,22 +23,40 @@
 // All times are by the database's clock. A clock that is set forward ends leases
 // early, and one that is set back makes them last longer.
 //
-//   - PostgreSQL 12 or later, tested with 15. Each operation is one statement.
-//   - MySQL 8.0.1 or MariaDB 10.3 or later, tested with MariaDB 10.11. An operation
-//     is a read and a write. The session must have autocommit on, as by default.
+//   - PostgreSQL 12 or later, tested with 15. Each operation is one statement, and
+//     nothing depends on the session, so that PgBouncer may pool by transaction. Its
+//     versions before 1.21 know no prepared statements; pgx does without them with
+//     default_query_exec_mode=exec in the DSN.
+//   - MySQL 8.0.1 or MariaDB 10.3 or later. MariaDB 10.11 is tested and MySQL is not.
+//     An operation is a read and a write, and for a claim a short transaction. The
+//     session must have autocommit on, as by default.
 //   - SQLite 3.8 or later, for processes of one machine, in WAL mode and with a
-//     busy timeout: it has one writer at a time, and who does not wait for his
-//     turn is refused. Let transactions begin as writers. With modernc.org/sqlite:
+//     busy timeout: it has one writer at a time, and a process that does not wait for
+//     its turn is refused. Let transactions begin as writers. With modernc.org/sqlite:
 //     file:shop.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_txlock=immediate
 //
 // The package imports no driver. It has been tested with
 // github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql and
 // modernc.org/sqlite.
 //
+// # Isolation
+//
+// Every isolation level will do, for the store's own statements as for the handler's
+// transaction. FinishTx reads no row but the one of its own event, so that handlers of
+// unrelated orders do not fail each other, and the default level (read committed on
+// PostgreSQL, repeatable read on MySQL) never refuses it. Under repeatable read on
+// PostgreSQL and under serializable anywhere the handler's own statements may be
+// refused, at COMMIT at the latest. Midhook then answers 503, and Midtrans comes again
+// in half a minute at the earliest; a handler that runs its transaction again is
+// through sooner. FinishTx belongs into each run, and [ErrFinished] says that an
+// earlier one was committed after all. The example "Serializable" of FinishTx shows
+// the loop.
+//
 // # What is stored
 //
-// SHA-256 digests of event, subject and owner, the stage and when the row
-// expires: no order, no amount, nobody's name.
+// One table has a row for each event, the other one a row for each transaction that
+// says which event of it is being handled. Both hold SHA-256 digests of event, subject
+// and owner, the stage and when the row expires: no order, no amount, nobody's name.
 package sqlstore
 
 import (
@@ -75,7 +95,6 @@ type Store struct {
 	epoch   time.Time
 }
 
-var _ midhook.Store = (*Store)(nil)
 
 // Option changes a default of [New].
 type Option func(*Store) error
@@ -181,6 +200,8 @@ type engine interface {
 
 // Interface guards
 var (
+	_ midhook.Store = (*Store)(nil)
+
 	_ engine = (*postgres)(nil)
 	_ engine = (*optimistic)(nil)
 )

@@ -22,7 +22,8 @@ Tries on an endpoint what a stranger could: notifications that are unsigned,
 signed with another key, tampered with, ambiguous, oversized, slow, cut short or
 of other shapes. With the endpoint's own key it starts from bodies that are
 correctly signed, so that only a careful reader of them refuses; without, it
-tries what needs none.
+tries what needs none: every kind of notification, from payment to refund and
+linked account, unsigned and signed by a stranger. The last line has the totals.
 
 What it finds:
   let in    a 2xx for what must be refused
@@ -63,11 +64,11 @@ func attack(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	insecure := flags.Bool("insecure", false, "accept any certificate")
 	key := keyFlag(flags)
 	asJSON := jsonFlag(flags)
-	operands, code, done := parseOperands(flags, 1, 1, args, stdout, stderr)
+	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
 	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil && key() != "" {
 		err = checkKey(key())
 	}
@@ -149,6 +150,7 @@ type report struct {
 	Keyed    bool      `json:"keyed"`
 	Left     int       `json:"left_out"` // for want of a key
 	Findings int       `json:"findings"`
+	Notes    int       `json:"notes"`
 	Attacks  []finding `json:"attacks"`
 }
 
@@ -205,6 +207,7 @@ func (r *report) add(f finding, s screen, widths []int) {
 		r.Findings++
 		mark, colour = strings.ToUpper(f.Finding), red
 	case f.Note:
+		r.Notes++
 		mark, colour = "note", yellow
 	}
 	if f.Status == 0 {
@@ -214,11 +217,26 @@ func (r *report) add(f finding, s screen, widths []int) {
 	s.row(widths, colour, mark, f.Group+": "+f.Name, answer, f.Text)
 }
 
+// sumUp prints the totals, on one line that is the last.
 func (r *report) sumUp(s screen) {
-	s.remark("\n%d attacks, %d findings.\n", len(r.Attacks), r.Findings)
-	if r.Left > 0 {
-		s.remark("%d more need the endpoint's server key: set $%s.\n", r.Left, keyVariable)
+	kinds := map[string]int{}
+	for _, f := range r.Attacks {
+		kinds[f.Finding]++
 	}
+	line := fmt.Sprintf("%d attacks, %d findings", len(r.Attacks), r.Findings)
+	separator := ": "
+	for _, kind := range []string{letIn, redirected, crashed, hung, leaked, control, absent} {
+		if kinds[kind] > 0 {
+			line += fmt.Sprintf("%s%d %s", separator, kinds[kind], kind)
+			separator = ", "
+		}
+	}
+	line += fmt.Sprintf("; %d notes", r.Notes)
+	if r.Left > 0 {
+		line += fmt.Sprintf("; %d more need the endpoint's server key: set $%s", r.Left, keyVariable)
+	}
+	s.remark("\n")
+	fmt.Fprintln(s, line+".")
 }
 
 // judge says what is wrong with an answer, if anything is.

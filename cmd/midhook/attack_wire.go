@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -136,8 +137,12 @@ func (w *wire) exchange(ctx context.Context, a attempt) (got reply) {
 // write sends a request, until it is sent or over.
 func (w *wire) write(conn halfCloser, a attempt, over <-chan struct{}) {
 	out := bufio.NewWriter(conn)
-	fmt.Fprintf(out, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\nContent-Type: application/json\r\nUser-Agent: Veritrans\r\nConnection: close\r\n",
-		cmp.Or(a.method, http.MethodPost), w.target.RequestURI(), w.target.Host)
+	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "User-Agent": {"Veritrans"}, "Connection": {"close"}}
+	maps.Copy(header, a.header)
+	target := *w.target
+	target.RawQuery = strings.Trim(target.RawQuery+"&"+a.query, "&")
+	fmt.Fprintf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", cmp.Or(a.method, http.MethodPost), target.RequestURI(), target.Host)
+	_ = header.Write(out)
 	if a.framing == chunked || a.framing == endless {
 		fmt.Fprint(out, "Transfer-Encoding: chunked\r\n\r\n")
 		for rest := a.body; rest != ""; {

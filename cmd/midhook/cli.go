@@ -115,6 +115,20 @@ func jsonFlag(flags *flag.FlagSet) *bool {
 	return flags.Bool("json", false, "print one JSON object instead of text")
 }
 
+const urlVariable = "MIDHOOK_URL"
+
+// targetOf reads the URL of the command line, or else that of the environment.
+func targetOf(operands []string) (*url.URL, error) {
+	text := os.Getenv(urlVariable)
+	if len(operands) > 0 {
+		text = operands[0]
+	}
+	if text == "" {
+		return nil, errors.New("an argument is missing: URL, or set $" + urlVariable)
+	}
+	return parseTarget(text)
+}
+
 // parseTarget reads the URL of an endpoint.
 func parseTarget(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
@@ -214,11 +228,15 @@ type screen struct {
 	terminal, colour bool
 }
 
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != "null"
+}
+
 func newScreen(w io.Writer) screen {
 	s := screen{Writer: w}
 	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		s.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+		s.terminal = isTerminal(f)
 	}
 	s.colour = s.terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return s

@@ -95,6 +95,8 @@ func (m *merchant) notified(_ context.Context, n *midhook.Notification) error {
 		m.did = "account linked"
 	case n.Kind() == midhook.PayAccount:
 		m.did = "account unlinked"
+	case n.Paid() && m.paid[n.OrderID]: // a card's capture and settlement are two events of one payment
+		m.did = "nothing: paid before"
 	case n.Paid():
 		m.did = fmt.Sprintf("paid (%s)", n.TransactionStatus)
 		m.paid[n.OrderID] = true

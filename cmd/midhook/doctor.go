@@ -17,7 +17,19 @@ certificate, and what it answers to unsigned notifications and to a GET. Takes
 the URL exactly as it stands in Midtrans' dashboard, and no key: nothing it sends
 can be accepted.
 
-Each check is ok, warn or FAIL, with what to do about it.`,
+Each check is ok, warn or FAIL, with what to do about it; info says what cannot be
+checked from here.
+
+From a sandbox account to the first notification:
+  1. Dashboard, environment Sandbox, Settings, Access Keys: copy the Server Key.
+  2. Start your server, and a tunnel to it (ngrok http 8080, for example).
+  3. midhook doctor with the tunnel's https address and your path.
+  4. Dashboard, Settings, Payment, Notification URL (older: Settings,
+     Configuration): enter exactly that URL.
+  5. Press its test button: order_id payment_notif_test_... gets 200, and the
+     handler is not run. In a browser the URL shows 405: the endpoint is there.
+  6. Pay a GoPay order in https://simulator.sandbox.midtrans.com.
+docs/quickstart.md has each step in full.`,
 	examples: []string{
 		"midhook doctor https://shop.example/midtrans",
 		"midhook doctor --json https://shop.example/midtrans",
@@ -33,6 +45,7 @@ const (
 	fine    level = "ok"
 	warning level = "warn"
 	failing level = "FAIL"
+	info    level = "info" // nothing was examined
 )
 
 type checked struct {
@@ -53,11 +66,11 @@ func doctor(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	local := flags.Bool("local", false, "leave out the checks of address and port, for a server that is not deployed yet")
 	timeout := flags.Duration("timeout", 15*time.Second, "the `TIME` to wait for each answer")
 	asJSON := jsonFlag(flags)
-	operands, code, done := parseOperands(flags, 1, 1, args, stdout, stderr)
+	operands, code, done := parseOperands(flags, 0, 1, args, stdout, stderr)
 	if done {
 		return code
 	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil && *timeout <= 0 {
 		err = errors.New("--timeout must be positive")
 	}
@@ -112,8 +125,12 @@ func (p *patient) examine(ctx context.Context, public bool) {
 	if !p.checkRefusal(ctx) {
 		return
 	}
+	p.checkForgeries(ctx)
 	p.checkSlash(ctx)
 	p.checkGET(ctx)
+	if public {
+		p.noteSources()
+	}
 }
 
 func (p *patient) checkScheme() {

@@ -199,6 +199,47 @@ func unsignedBody() []byte {
 	return []byte(f.without("signature_key").text())
 }
 
+// checkForgeries posts what else a stranger could: a few of attack's attempts. What
+// a server accepts of them, it believes from anyone.
+func (p *patient) checkForgeries(ctx context.Context) {
+	var believed []string
+	sent := 0
+	for _, a := range attacks("") {
+		if !isForgery(a) {
+			continue
+		}
+		got, err := p.ask(ctx, http.MethodPost, p.url.String(), []byte(a.body))
+		sent++
+		if err == nil && got.status/100 == 2 {
+			believed = append(believed, a.name)
+		}
+	}
+	if len(believed) > 0 {
+		p.say("forged bodies", failing, "accepted: %s; anyone can send these: verify every kind of notification, and try midhook attack", strings.Join(believed, "; "))
+		return
+	}
+	p.say("forged bodies", fine, "none of %d accepted: refunds, expiries, linked accounts and test orders that nobody with the key signed", sent)
+}
+
+// isForgery reports whether doctor makes an attempt, too.
+func isForgery(a attempt) bool {
+	if a.group == "test order" {
+		return strings.HasPrefix(a.name, "gopay")
+	}
+	for _, sample := range []string{"gopay", "refund", "cancel", "expire", "credit-card-deny", "chargeback", "pending", "pay-account-enabled", "pay-account-disabled"} {
+		if a.group == "stranger" && strings.HasPrefix(a.name, sample+", ") {
+			return true
+		}
+	}
+	return false
+}
+
+// noteSources tells what no request from here can find out.
+func (p *patient) noteSources() {
+	p.say("source address", info, "not checked: Midtrans publishes about 30 addresses for each environment and advises not to rely on them; "+
+		"a firewall in front must let in Midtrans, not only this machine, and the signature is what tells who sent a notification")
+}
+
 // checkRefusal posts an unsigned notification.
 func (p *patient) checkRefusal(ctx context.Context) (answered bool) {
 	a, err := p.ask(ctx, http.MethodPost, p.url.String(), unsignedBody())
@@ -294,6 +335,8 @@ func (p *patient) checkGET(ctx context.Context) {
 		p.say("GET", l, "answered %d, to %q: %s", a.status, a.location, text)
 	case a.status == 401:
 		p.say("GET", warning, "answered 401: is there an authentication in front of the route?")
+	case a.status == 405:
+		p.say("GET", fine, "405, as a browser sees it: the endpoint is there and takes POST only, which is what Midtrans sends")
 	default:
 		p.say("GET", fine, "not redirected: %d", a.status)
 	}

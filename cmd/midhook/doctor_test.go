@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -60,10 +61,10 @@ func TestDoctorOnGoodEndpoint(t *testing.T) {
 	url, trusting := serveTLS(t, mux, nil)
 	code, by := diagnosis(t, trusting, "--local", url+"/midtrans")
 	assert.Equal(t, exitOK, code)
-	for _, check := range []string{"scheme", "TLS 1.2", "certificate", "answer time", "unsigned body", "redirect", "trailing slash", "GET"} {
+	for _, check := range []string{"scheme", "TLS 1.2", "certificate", "answer time", "unsigned body", "redirect", "forged bodies", "trailing slash", "GET"} {
 		assert.Equal(t, fine, by[check].Level, "%s: %+v", check, by[check])
 	}
-	assert.Len(t, by, 8)
+	assert.Len(t, by, 9)
 }
 
 func TestDoctorOnUndeployedEndpoint(t *testing.T) {
@@ -74,6 +75,7 @@ func TestDoctorOnUndeployedEndpoint(t *testing.T) {
 	assert.Equal(t, failing, by["address"].Level)
 	assert.Equal(t, fine, by["unsigned body"].Level)
 	assert.NotContains(t, by, "trailing slash", "the root has one spelling")
+	assert.Equal(t, info, by["source address"].Level)
 }
 
 func TestDoctorOnTLS(t *testing.T) {
@@ -124,6 +126,8 @@ func TestDoctorOnBadEndpoints(t *testing.T) {
 		text  string
 	}{
 		{"naive", serveHTTP(t, answering(200)), 1, "unsigned body", failing, "anyone can say"},
+		{"believing accounts", serveHTTP(t, believing("account_status")), 1, "forged bodies", failing, "pay-account-disabled, unsigned"},
+		{"believing accounts: payment", serveHTTP(t, believing("account_status")), 1, "unsigned body", fine, "403"},
 		{"auth in front", serveHTTP(t, answering(401)), 1, "unsigned body", failing, "authentication"},
 		{"no route", serveHTTP(t, http.NotFoundHandler()), 1, "unsigned body", failing, "nothing at this path"},
 		{"no POST", serveHTTP(t, answering(405)), 1, "unsigned body", failing, "no POST"},
@@ -141,12 +145,22 @@ func TestDoctorOnBadEndpoints(t *testing.T) {
 		{"page for everything", serveHTTP(t, catchAll) + "/midtrans", 0, "trailing slash", warning, "lost"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			code, by := diagnosis(t, invocation{}, "--local", "--timeout", "300ms", c.url)
+			code, by := diagnosis(t, invocation{}, "--local", "--timeout", map[bool]string{true: "300ms", false: "15s"}[c.name == "slow"], c.url)
 			assert.Equal(t, c.code, code)
 			assert.Equal(t, c.level, by[c.check].Level, "%+v", by)
 			assert.Contains(t, by[c.check].Text, c.text)
 		})
 	}
+}
+
+// believing accepts whatever has a field, and refuses the rest.
+func believing(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(body), `"`+name+`"`) {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	})
 }
 
 func TestDoctorRows(t *testing.T) {

@@ -53,7 +53,10 @@ func (f fields) without(name string) fields {
 
 // resigned is signed as what the fields now say.
 func (f fields) resigned(key string) fields {
-	n := &midhook.Notification{OrderID: f.value("order_id"), StatusCode: f.value("status_code"), GrossAmount: f.value("gross_amount")}
+	n := &midhook.Notification{
+		OrderID: f.value("order_id"), StatusCode: f.value("status_code"), GrossAmount: f.value("gross_amount"),
+		AccountID: f.value("account_id"), AccountStatus: f.value("account_status"),
+	}
 	return f.with("signature_key", quote(midhooktest.Sign(n, key)))
 }
 

@@ -35,15 +35,31 @@ type command struct {
 	run           func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 }
 
-var commands = []command{
-	{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
-	{"send", "send your server a signed notification, or another gateway's event", send},
-	{"play", "play Midtrans, or another gateway, to your server, with all retries, in fast motion", play},
-	{"attack", "try on your server what a stranger could", attack},
-	{"status", "stand in for Midtrans' status API", status},
-	{"verify", "tell whether a key signed a body, and if not, why", verify},
-	{"doctor", "examine a deployed endpoint as Midtrans will find it", doctor},
-	{"version", "print the version", version},
+var commands []command
+
+// init fills in commands, because completion refers to them.
+func init() { commands = commandTable() }
+
+func commandTable() []command {
+	return []command{
+		{"demo", "send an example merchant what Midtrans would, and show its answers", demo},
+		{"send", "send your server a signed notification, or another gateway's event", send},
+		{"play", "play Midtrans, or another gateway, to your server, with all retries, in fast motion", play},
+		{"attack", "try on your server what a stranger could", attack},
+		{"status", "stand in for Midtrans' status API", status},
+		{"verify", "tell whether a key signed a body, and if not, why", verify},
+		{"doctor", "examine a deployed endpoint as Midtrans will find it", doctor},
+		{"completion", "print a script that completes commands and flags in a shell", completion},
+		{"version", "print the version", version},
+	}
+}
+
+// overview has the name and summary of each command.
+func overview() (list [][2]string) {
+	for _, c := range commands {
+		list = append(list, [2]string{c.name, c.summary})
+	}
+	return list
 }
 
 // manuals has what -h says of each command. It is apart from commands, which
@@ -54,12 +70,13 @@ var manuals = map[string]manual{
 		examples: []string{"midhook demo", "midhook demo --serve 127.0.0.1:8080"},
 		exit:     [2]string{"all came out as expected", "something did not"},
 	},
-	"send":   sendManual,
-	"play":   playManual,
-	"attack": attackManual,
-	"status": statusManual,
-	"verify": verifyManual,
-	"doctor": doctorManual,
+	"send":       sendManual,
+	"play":       playManual,
+	"attack":     attackManual,
+	"status":     statusManual,
+	"verify":     verifyManual,
+	"doctor":     doctorManual,
+	"completion": completionManual,
 	"version": {
 		about:    "Prints the version.",
 		examples: []string{"midhook version"},
@@ -104,9 +121,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "Usage: midhook COMMAND [FLAGS]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-8s  %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-10s  %s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(w, "  %-8s  %s\n", "help", "print this, or with a command its flags and examples")
+	fmt.Fprintf(w, "  %-10s  %s\n", "help", "print this, or with a command its flags and examples")
+	fmt.Fprintf(w, "\n$%s is the URL of send, play, attack and doctor where none is given.\n", urlVariable)
 	fmt.Fprint(w, "\nExit code: 0 if all is well, 1 if it is not, 2 for a mistake in the command line.\n")
 }
 

@@ -92,10 +92,7 @@ func play(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		listScenarios(ctx, stdout, *asJSON)
 		return exitOK
 	}
-	if len(operands) == 0 {
-		return misused(stderr, flags, errors.New("an argument is missing: URL"))
-	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil {
 		err = p.check(ctx)
 	}

@@ -219,6 +219,18 @@ func (a act) crowd() (shown, alike []parcel) {
 	return shown, alike
 }
 
+// unseen says what no answer tells: a server that ships twice answers 200 twice.
+func (a act) unseen() string {
+	what := "your database"
+	if len(a.Deliveries) > 0 {
+		what = a.Deliveries[0].Event
+		if _, order, ok := strings.Cut(what, " of "); ok {
+			what = "order " + order
+		}
+	}
+	return "Answers as expected; whether the order was fulfilled once is visible only in your shop: look at " + what + "."
+}
+
 func alikeText(n int) string { return fmt.Sprintf("%d more, each delivered at the first attempt", n) }
 
 var (
@@ -254,6 +266,9 @@ func (t *timeline) print(s screen) {
 		}
 		if len(alike) > 0 {
 			fmt.Fprintf(s, "\n%s\n", alikeText(len(alike)))
+		}
+		if a.Verdict == verdictExpected {
+			fmt.Fprintf(s, "\n%s\n", a.unseen())
 		}
 	}
 }

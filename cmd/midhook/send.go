@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,7 @@ for the other gateways.
 		"PAYMONGO_WEBHOOK_SECRET=whsk_test midhook send --gateway paymongo http://127.0.0.1:8080/paymongo",
 		"midhook send --gateway opn --sample refund.create --id evnt_test_2 http://127.0.0.1:8080/opn",
 		"midhook send --gateway payout --list",
+		"MIDTRANS_SERVER_KEY=SB-Mid-server-test midhook send --curl http://127.0.0.1:8080/midtrans",
 	},
 	exit: [2]string{
 		"the answer was a success to this sender: a 2xx, or for PayMongo 200 to 209 with JSON",
@@ -62,6 +65,7 @@ type sending struct {
 
 	file string
 	sign bool
+	curl bool
 }
 
 func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -77,6 +81,7 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&s.transaction, "transaction", "", "`ID` for its transaction_id")
 	flags.StringVar(&s.file, "body", "", "send the content of `FILE` instead of a sample, - for stdin, as it is")
 	flags.BoolVar(&s.sign, "sign", false, "sign that content first, as the gateway does")
+	flags.BoolVar(&s.curl, "curl", false, "print a curl command that sends the same, and send nothing; its signature is valid, so\nthe key must be one of the sandbox or of a test")
 	list := flags.Bool("list", false, "print the names of all samples of the gateway, and send nothing")
 	timeout := flags.Duration("timeout", 0, "the `TIME` to wait for the answer; by default the sender's own: 15s, or 30s for PayMongo")
 	insecure := flags.Bool("insecure", false, "accept any certificate, which no gateway does")
@@ -97,12 +102,12 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	}
-	if len(operands) == 0 {
-		return misused(stderr, flags, errors.New("an argument is missing: URL"))
-	}
-	target, err := parseTarget(operands[0])
+	target, err := targetOf(operands)
 	if err == nil {
 		err = s.check(flags)
+	}
+	if err == nil && s.curl && !isTestSecret(s.key) {
+		err = errors.New("--curl prints a valid signature: it takes a test key only, such as SB-Mid-server-test")
 	}
 	if err == nil && *timeout < 0 {
 		err = errors.New("--timeout must be positive")
@@ -113,6 +118,11 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	proof, body, err := s.body(ctx)
 	if err != nil {
 		return failed(ctx, stderr, flags, err)
+	}
+
+	if s.curl {
+		fmt.Fprintln(stdout, s.command(target.String(), proof, body))
+		return exitOK
 	}
 
 	d := s.gateway.post(ctx, target.String(), proof, body, cmp.Or(*timeout, s.gateway.Policy.Timeout), *insecure)
@@ -129,6 +139,25 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitWrong
 	}
 	return exitOK
+}
+
+// command is a curl command that sends what send would, for a POSIX shell.
+func (s *sending) command(url string, proof http.Header, body []byte) string {
+	header := s.gateway.Header()
+	maps.Copy(header, proof)
+	line := "curl -i"
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		line += " -H " + shellQuote(name+": "+header.Get(name))
+	}
+	return line + " --data-binary " + shellQuote(string(body)) + " " + shellQuote(url)
+}
+
+func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// isTestSecret reports whether what a secret signs is of no worth to a thief. Opn's
+// and payouts' secrets do not show whether they are.
+func isTestSecret(secret string) bool {
+	return strings.HasPrefix(secret, "SB-Mid-server-") || strings.HasPrefix(secret, "whsk_test") || strings.HasPrefix(secret, "IRIS-merchant-test")
 }
 
 func defaultSamples() string {

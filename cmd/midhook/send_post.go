@@ -156,4 +156,18 @@ func (d *dispatch) print(s screen) {
 	fmt.Fprintf(s, "%s %s\n", s.paint(bold, "answer:"), s.paint(colour, answer))
 	block(d.Answer.Body)
 	fmt.Fprintf(s, "%s %s\n", s.paint(bold, "next:"), d.Next.Text)
+	if hint := d.hint(); hint != "" {
+		fmt.Fprintf(s, "%s %s\n", s.paint(bold, "hint:"), hint)
+	}
+}
+
+// hint says what an answer often means that the server itself does not explain.
+func (d *dispatch) hint() string {
+	switch d.Answer.Status {
+	case http.StatusNotFound:
+		return "nothing may be registered at this path: compare it with the route of your server, to the slash at the end. A shop that does not know the order may answer 404, too"
+	case http.StatusMethodNotAllowed:
+		return "the path takes no POST: register it for POST, or for every method"
+	}
+	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 
 	"github.com/midhook/midhook"
@@ -61,6 +62,9 @@ func verify(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	file := "-"
 	if len(operands) > 0 {
 		file = operands[0]
+	}
+	if file == "-" && isTerminal(os.Stdin) {
+		fmt.Fprintln(stderr, "midhook verify: waiting for a notification on stdin; paste its body, then press Ctrl-D. Or name a FILE.")
 	}
 	body, err := readInput(ctx, file)
 	if err != nil {

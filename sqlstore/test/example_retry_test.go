@@ -56,16 +56,7 @@ func ExampleStore_FinishTx_serializable() {
 		if !n.Paid() {
 			return nil
 		}
-		for try := 1; ; try++ {
-			err := pay(ctx, n.OrderID)
-			switch {
-			case err == nil, errors.Is(err, sqlstore.ErrFinished): // an earlier try was committed after all
-				return nil
-			case errors.Is(err, midhook.ErrNotOwner), try == 3: // Midtrans comes again
-				return err
-			}
-			time.Sleep(time.Duration(try) * 20 * time.Millisecond)
-		}
+		return retry(ctx, func(ctx context.Context) error { return pay(ctx, n.OrderID) })
 	}
 	_ = hook.HandlerFunc(notified)
 }
