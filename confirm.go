@@ -1,7 +1,6 @@
 package midhook
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,54 +11,101 @@ import (
 type check func(context.Context, Message) (Message, Outcome, error)
 
 // confirm replaces what was notified by what the API says, if that is the same
-// transaction and not less.
+// transaction or account and not less.
 func (c *StatusClient) confirm(ctx context.Context, msg Message) (Message, Outcome, error) {
 	n, ok := msg.Value.(*Notification)
-	if !ok || n.Kind() != Payment || n.confirmed || msg.Test {
+	if !ok || n.confirmed || msg.Test {
 		return msg, proceed, nil
 	}
-	now, err := c.get(ctx, cmp.Or(n.TransactionID, n.OrderID), n.PaymentType == "dana")
+	now, err := c.present(ctx, n)
 	if err != nil {
 		return msg, OutcomeStatusUnavailable, err
 	}
 	if err := now.contradicts(n); err != nil {
 		return msg, OutcomeContradicted, err
 	}
-	if now.OrderID != n.OrderID {
-		if outcome, err := c.ownedBy(ctx, now, n.OrderID); outcome != proceed {
+	if n.Kind() == Payment && now.OrderID != n.OrderID {
+		if outcome, err := c.ownedBy(ctx, now, n); outcome != proceed {
 			return msg, outcome, err
 		}
-		now.OrderID = n.OrderID
+		now.setOrderID(n.OrderID)
 	}
-	now.notified = n
-	return now.Message(msg.KeyLabel), proceed, nil
+	facts, err := now.Confirm(n)
+	if err != nil {
+		return msg, OutcomeContradicted, err
+	}
+	facts.notified = n
+	return facts.Message(msg.KeyLabel), proceed, nil
+}
+
+// present asks what is true now of what n is about. payment_type is not signed, so
+// that it only says which kind of request is made first.
+func (c *StatusClient) present(ctx context.Context, n *Notification) (*Notification, error) {
+	switch {
+	case n.Kind() == PayAccount:
+		return c.GetAccount(ctx, n.AccountID)
+	case n.TransactionID == "":
+		return c.Get(ctx, n.OrderID)
+	}
+	snap := n.PaymentType == "dana"
+	now, err := c.getStatus(ctx, n.TransactionID, snap)
+	if errors.Is(err, ErrTransactionNotFound) {
+		now, err = c.getStatus(ctx, n.TransactionID, !snap)
+	}
+	return now, err
 }
 
 // ownedBy asks whether a transaction belongs to an order, where the API does not
 // say so: with the transaction of an order that is paid and a leaked body of one
-// that is not, the latter could be passed off as paid. Another transaction of a
-// paid order is no contradiction: a reusable payment link has many.
-func (c *StatusClient) ownedBy(ctx context.Context, n *Notification, orderID string) (Outcome, error) {
-	own, err := c.Get(ctx, orderID)
-	switch {
-	case errors.Is(err, ErrTransactionNotFound):
-		return proceed, nil // it has no other one
-	case err != nil:
+// that is not, the latter could be passed off as paid.
+//
+// Only a body with the status_code 200 can do that, and an order has one without
+// having been paid where a transaction of its own was answered with that code: it
+// was cancelled, or only authorized. Another transaction that is pending, was denied
+// or expired is an attempt before this one, and one that was paid, even if the money
+// went back since, is no contradiction: a reusable payment link has many.
+//
+// A body with another status_code is not handed on as a payment unless the order's
+// own answer is that transaction: the genuine one's own notification has 200.
+func (c *StatusClient) ownedBy(ctx context.Context, n, notified *Notification) (Outcome, error) {
+	isIt := func(own *Notification) bool { return own.TransactionID == n.TransactionID }
+	own, err := c.getBoth(ctx, notified.OrderID, isIt)
+	if err != nil && !errors.Is(err, ErrTransactionNotFound) {
 		return OutcomeStatusUnavailable, err
-	case own.TransactionID != n.TransactionID && !own.Paid():
-		return OutcomeContradicted, fmt.Errorf("%w: the transaction is another order's", ErrUnconfirmed)
+	}
+	cancelled := false
+	for _, other := range own {
+		switch {
+		case isIt(other):
+			n.alsoPaid = false
+			return proceed, nil
+		case other.wasPaid():
+			n.alsoPaid = true
+		case other.StatusCode == "200":
+			cancelled = true
+		}
+	}
+	unpaid := n.wasPaid() && notified.StatusCode != "200" || cancelled && !n.alsoPaid
+	if unpaid {
+		return OutcomeContradicted, fmt.Errorf("%w: the status API does not say whose transaction it is, and one of this order was cancelled or not paid: look at both in the dashboard", ErrUnconfirmed)
 	}
 	return proceed, nil
 }
 
+// wasPaid reports whether the money came in, even if it went back since.
+func (n *Notification) wasPaid() bool { return n.Paid() || n.reverses() }
+
 // contradicts compares what the API says of a transaction with what was
-// notified. status_code and signature_key differ even for the same facts. The
-// order_id of DANA's and some banks' transactions is the transaction_id in the
-// API's answer.
+// notified, but for its status. status_code and signature_key differ even for the
+// same facts. The order_id of DANA's and some banks' transactions is the
+// transaction_id in the API's answer.
 func (n *Notification) contradicts(notified *Notification) error {
 	differ := func(now, then string) bool { return now != "" && then != "" && now != then }
 	var field string
 	switch {
+	case n.Kind() != notified.Kind() || n.AccountID != notified.AccountID && n.Kind() == PayAccount:
+		field = "account_id"
+	case n.Kind() == PayAccount:
 	case differ(n.TransactionID, notified.TransactionID):
 		field = "transaction_id"
 	case n.OrderID != notified.OrderID && n.OrderID != n.TransactionID:
@@ -70,39 +116,14 @@ func (n *Notification) contradicts(notified *Notification) error {
 		field = "currency"
 	case differ(n.MerchantID, notified.MerchantID):
 		field = "merchant_id"
-	case n.isBehind(notified):
-		field = "transaction_status"
-	default:
+	}
+	return unconfirmed(field)
+}
+
+// unconfirmed is nil if there is no field that differs.
+func unconfirmed(field string) error {
+	if field == "" {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is not what the status API says", ErrUnconfirmed, field)
-}
-
-// isBehind reports whether the API does not say yet, or says no more, what was
-// notified: its answer lags, or the notification was edited. Either way a retry
-// finds out. What is notified while the API is ahead is only late.
-func (n *Notification) isBehind(notified *Notification) bool {
-	switch {
-	case n.stage() != notified.stage():
-		return n.stage() > 0 && n.stage() < notified.stage()
-	case n.TransactionStatus != notified.TransactionStatus:
-		reversal := notified.is(StatusSettlement) && n.is(StatusDeny)
-		return !reversal
-	}
-	refunded, err1 := ParseAmount(n.RefundAmount)
-	claimed, err2 := ParseAmount(notified.RefundAmount)
-	if n.reverses() && err1 == nil && err2 == nil && refunded < claimed {
-		return true
-	}
-	return len(n.Refunds) > 0 && n.bankConfirmed() < notified.bankConfirmed()
-}
-
-// bankConfirmed counts the refunds that the bank has confirmed.
-func (n *Notification) bankConfirmed() (count int) {
-	for _, r := range n.Refunds {
-		if r.BankConfirmedAt != "" {
-			count++
-		}
-	}
-	return count
 }

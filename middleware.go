@@ -49,7 +49,7 @@ func New(serverKey string, opts ...Option) (*Middleware, error) {
 	s := defaultSettings()
 	s.midtrans = &midtransSettings{}
 	own := WithServerKey(secret.DefaultLabel, serverKey)
-	if err := errors.Join(own(&s), s.apply(opts)); err != nil {
+	if err := errors.Join(own(&s), s.apply(opts), s.midtrans.checkEnvironment(serverKey)); err != nil {
 		return nil, fmt.Errorf("midhook: %w", err)
 	}
 	return newMiddleware(midtrans{s.midtrans.keys}, s)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/midhook/midhook/internal/api"
 	"github.com/midhook/midhook/internal/secret"
 )
 
@@ -96,6 +97,35 @@ func forMidtrans(name string, set func(*midtransSettings) error) Option {
 	}
 }
 
+// checkEnvironment refuses a status client that asks another environment than the one
+// that New's key belongs to: it would know none of the payments.
+func (s *midtransSettings) checkEnvironment(serverKey string) error {
+	if s.status == nil || s.status.usable() != nil {
+		return nil
+	}
+	keys, client := api.MidtransBase(serverKey), s.status.environment()
+	if keys != "" && client != "" && keys != client {
+		return fmt.Errorf("status check: the client asks %s, but the server key is of %s", client, keys)
+	}
+	return nil
+}
+
+// forgeryHint says what is most likely wrong when the first signature does not match.
+func (g midtrans) forgeryHint() string {
+	var keys []string
+	for _, key := range g.keys {
+		environment := "of an unknown environment"
+		switch api.MidtransBase(key.Value.Reveal()) {
+		case api.Sandbox:
+			environment = "sandbox"
+		case api.Production:
+			environment = "production"
+		}
+		keys = append(keys, fmt.Sprintf("%q (%s)", key.Label, environment))
+	}
+	return "a stranger, or a wrong key of your own: the configured keys are " + strings.Join(keys, ", ") + "; `midhook verify` tells whether one of them signed a body"
+}
+
 // checks are in the order in which they take place.
 func (s *midtransSettings) checks() (checks []namedCheck) {
 	if s != nil && s.status != nil {
@@ -128,17 +158,28 @@ func WithServerKey(label, key string) Option {
 //
 // If the API says something later than the notification did (settlement for a
 // capture), the handler runs for the later one, and not again when its own
-// notification comes. If the API cannot be asked, or does not know the
+// notification comes. A settlement or an accepted capture that was refunded or
+// charged back in part stands as it was notified, see [Notification.Confirm]. If the API cannot be asked, or does not know the
 // transaction, the answer is 503 and Midtrans comes again: with this option you
 // depend on its API, and on the environment and merchant of the client's key:
 // what another key signed (see [WithServerKey]) is not found there. It is off by
-// default. Pay Account and the dashboard's test
-// notifications have no status to ask for, and go through as they are.
+// default. The dashboard's test notifications have no status to ask for, and go
+// through as they are.
+//
+// Of a payment by DANA or to a virtual account of Danamon, BSI, Seabank or Saqu the
+// API does not say the order. There a payment that is presented for another order of
+// the same amount is refused only if a transaction of that order was cancelled or
+// only authorized: whoever holds a signed body of another paid order of his own can
+// present one payment for both. The log asks for attention then, and a unique index
+// on the TransactionID closes it.
 func WithStatusCheck(c *StatusClient) Option {
 	return forMidtrans("status check", func(s *midtransSettings) error {
 		s.status = c
 		if c == nil {
 			return errors.New("status check: the client must not be nil")
+		}
+		if err := c.usable(); err != nil {
+			return fmt.Errorf("status check: %w", err)
 		}
 		return nil
 	})
@@ -152,7 +193,10 @@ func WithStatusCheck(c *StatusClient) Option {
 // 503. It is off by default.
 //
 // gross_amount is the total the customer pays, with a fee that you add for a
-// payment method: return the total that you asked Midtrans for. The currency is
+// payment method: return the total that you asked Midtrans for. Where Midtrans adds
+// the fee (Automatic Fee Imposition, a setting of the dashboard), return the amount
+// of the order with [Expectation].OrMore: without it every payment is refused. The
+// currency is
 // covered by no signature, only by [WithStatusCheck]. The context ends with the
 // response budget. fn must be safe for concurrent use.
 func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {

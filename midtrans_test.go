@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -177,4 +178,41 @@ func TestSlowReconcile(t *testing.T) {
 		assert.NoError(t, <-done)
 		assert.Equal(t, int64(1), next.runs.Load())
 	})
+}
+
+// Rule: a status client that cannot know the payments is found when the server starts.
+func TestStatusClientOfAnotherEnvironment(t *testing.T) {
+	for _, tt := range []struct{ key, clientKey, want string }{
+		{testKey, "Mid-server-production-key-1", "the client asks https://api.midtrans.com, but the server key is of https://api.sandbox.midtrans.com"},
+		{"Mid-server-production-key-1", testKey, "the client asks https://api.sandbox.midtrans.com"},
+		{testKey, testKey, ""},
+	} {
+		client, err := midhook.NewStatusClient(tt.clientKey)
+		require.NoError(t, err)
+		_, err = midhook.New(tt.key, midhook.WithStatusCheck(client))
+		if tt.want == "" {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, tt.want)
+		}
+	}
+	_, err := midhook.New(testKey, midhook.WithStatusCheck(&midhook.StatusClient{}))
+	assert.ErrorContains(t, err, "it must be made by NewStatusClient")
+}
+
+// Rule: the first forged line says which keys are configured and what to do, without a
+// key; every line says which gateway and path it is about.
+func TestFirstForgery(t *testing.T) {
+	hook, rec := newHook(t, midhook.WithServerKey("next", "Mid-server-production-key-1"))
+	h := hook.Handler(&counter{})
+	for range 2 {
+		r := midhooktest.NewRequest(midhooktest.Sample("gopay"), "SB-Mid-server-another-key-0002")
+		r.URL.Path = "/payments/notification"
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	assert.Equal(t, 1, strings.Count(rec.logged(), "midhook verify"))
+	assert.Contains(t, rec.logged(), `\"default\" (sandbox), \"next\" (production)`)
+	assert.Equal(t, 2, strings.Count(rec.logged(), "path=/payments/notification"))
+	assert.Equal(t, 2, strings.Count(rec.logged(), "gateway=midtrans"))
+	assert.NotContains(t, rec.logged(), "production-key")
 }

@@ -155,7 +155,8 @@ type Notification struct {
 
 	raw       string
 	confirmed bool
-	notified  *Notification
+	notified  *Notification // nil unless confirmed
+	alsoPaid  bool          // its order has another paid transaction
 }
 
 // VANumber is a virtual account the customer pays to.

@@ -36,12 +36,30 @@ func (n *Notification) LogValue() slog.Value {
 // Format prints what LogValue shows, quoted, whatever the verb: %+v and %#v too.
 func (n Notification) Format(f fmt.State, _ rune) { redact.Format(f, n.summary()) }
 
-// MarshalJSON gives what LogValue shows. To store a notification, store
-// [Notification.Raw], which Parse reads again.
+// MarshalJSON gives what LogValue shows. To store a notification or to put it into a
+// queue, keep [Notification.Raw], which [Parse] reads again.
 func (n Notification) MarshalJSON() ([]byte, error) { return redact.JSON(n.summary()) }
 
-// attention says what a merchant should look at in a notification that is
-// neither forged nor a failure, "" if nothing.
+// UnmarshalJSON is [Parse], for what [Notification.Raw] returns. It refuses what
+// MarshalJSON printed, which is a husk: without its signature_key, and without what
+// tells one refund from another.
+func (n *Notification) UnmarshalJSON(body []byte) error {
+	if string(body) == "null" {
+		return nil // as encoding/json asks for
+	}
+	parsed, err := Parse(body)
+	if err != nil {
+		return err
+	}
+	if parsed.SignatureKey == "" {
+		return fmt.Errorf("%w: it has no signature_key: %w", ErrMalformed, redact.ErrPrinted)
+	}
+	*n = *parsed
+	return nil
+}
+
+// Attention says what a merchant should look at in a notification that is neither
+// forged nor a failure, "" if nothing. The log has it.
 func (n *Notification) Attention() string {
 	switch {
 	case n.fraud(FraudChallenge):
@@ -52,9 +70,14 @@ func (n *Notification) Attention() string {
 		return "the bank may have reversed a settled payment"
 	case n.is(StatusChargeback) || n.is(StatusPartialChargeback):
 		return "the customer's bank charged the payment back"
+	case n.alsoPaid:
+		return "the order has another paid transaction, too, and the status API does not say whose this one is: look at both"
 	}
 	return ""
 }
+
+// attention is Attention.
+func (n *Notification) attention() string { return n.Attention() }
 
 // reversible tells the methods whose settlement the bank may take back, with a
 // deny. A customer pays these at the bank or the store, where nothing is denied

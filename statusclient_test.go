@@ -31,7 +31,7 @@ func TestNewStatusClientRefuses(t *testing.T) {
 		assert.ErrorContains(t, err, "base URL", "%q", base)
 	}
 	for _, base := range []string{"https://x", "https://x/prefix/", "http://localhost:1", "http://127.8.9.1", "http://[::1]:80"} {
-		_, err := midhook.NewStatusClient("any key", midhook.WithBaseURL(base))
+		_, err := midhook.NewStatusClient("any-key-of-16-or-more", midhook.WithBaseURL(base))
 		assert.NoError(t, err, base)
 	}
 	for key, ok := range map[string]bool{testKey: true, "Mid-server-test": true, "VT-server-test": false, "": false, "Mid-client-test": false, " ": false} {

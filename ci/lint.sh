@@ -19,6 +19,9 @@ if ! grep -q '^DB updated:' <<<"$database"; then
 	echo 'govulncheck skipped: its database cannot be reached from here'
 fi
 
+module=ci
+check ci/versions.sh
+
 modules=$(ci/modules.sh)
 for module in $modules; do
 	echo "-- $module"

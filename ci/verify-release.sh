@@ -40,8 +40,8 @@ use() {
 	done
 	local imports='' programs=''
 	for module in "$@"; do
-		packages=$(cd "$(go list -m -f '{{.Dir}}' "$module")" && GOFLAGS=-mod=readonly go list -f '{{.Name}} {{.ImportPath}} {{len .GoFiles}}' ./... 2>"$dir/log") ||
-			{ problem "the go.mod or go.sum of $module is not complete"; cat "$dir/log" >&2; }
+		packages=$(go list -f '{{.Name}} {{.ImportPath}} {{len .GoFiles}}' "$module/..." 2>"$dir/log") ||
+			{ problem "listing the packages of $module"; cat "$dir/log" >&2; }
 		while read -r name package files; do
 			[ "${files:-0}" -gt 0 ] || continue
 			case $name:$package in
@@ -53,12 +53,12 @@ use() {
 	done
 	printf "package main\n${imports}func main() {}\n" >main.go
 	if [ -n "$programs" ]; then
-		go build -o "$dir/programs/" $programs || problem "building$programs"
+		go build -o "$dir/programs/" $programs 2>"$dir/log" || { problem "building$programs"; cat "$dir/log" >&2; }
 	fi
 	if [ -n "$imports" ]; then # otherwise tidy would drop the module
 		go mod tidy >"$dir/log" 2>&1 || { problem "go mod tidy with $*"; cat "$dir/log" >&2; return; }
 	fi
-	go build -o "$dir/binary" . || problem "building a program that imports $*"
+	go build -o "$dir/binary" . 2>"$dir/log" || { problem "building a program that imports $*"; cat "$dir/log" >&2; }
 	go mod verify >/dev/null || problem "go mod verify with $*"
 	local wrong
 	wrong=$(go list -m all | awk -v root="$root" -v version="$version" '($1 == root || index($1, root "/") == 1) && ($2 != version || NF > 2)')

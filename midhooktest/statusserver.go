@@ -30,13 +30,19 @@ const (
 	Breaking                // the connection breaks before the first byte
 )
 
-// StatusServer plays Midtrans' status API, GET /v2/{id}/status, on a loopback
-// port. It answers as Midtrans does: 401 for another key than its own, "404" in
-// an answer that succeeded for an unknown transaction, 407 for the status_code of
-// what is expired and 200 for what was cancelled, and for DANA and the banks
-// behind the same interface the transaction_id as order_id. DANA is found only by
-// requests with the header transaction-source: SNAP_API. Any other method or path
-// is none of the API, the one of an id that is not escaped included.
+// StatusServer plays Midtrans' status API, GET /v2/{id}/status, and its Pay Account
+// API, GET /v2/pay/account/{account_id}, on a loopback port. It answers as Midtrans
+// does: 401 for another key than its own, "404" in an answer that succeeded for an
+// unknown transaction, 407 for the status_code of what is expired and 200 for what
+// was cancelled, and for DANA and the banks behind the same interface the
+// transaction_id as order_id. Any other method or path is none of the API, the one
+// of an id that is not escaped included.
+//
+// An order can have several transactions. Each is found by its transaction_id. By
+// order_id a plain request finds the last one that was put and is not DANA's, and a
+// request with the header transaction-source: SNAP_API the last one that is DANA's or
+// one of those banks'. Neither finds a payment before what was put after it, as
+// little as Midtrans does.
 //
 // It is an http.Handler, too, for tests that need no socket.
 type StatusServer struct {
@@ -46,7 +52,8 @@ type StatusServer struct {
 	serverKey string
 
 	mu           sync.Mutex
-	transactions map[string]transaction // by both ids
+	transactions []transaction     // each at its place, in the order in which they were put last
+	accounts     map[string][]byte // the answers about Pay Accounts
 	trouble      Trouble
 	requests     int
 	connections  int
@@ -54,15 +61,16 @@ type StatusServer struct {
 
 // transaction is what the server says of one.
 type transaction struct {
-	answer []byte
-	snap   bool // only for those who ask for SNAP_API
+	id, orderID string
+	answer      []byte
+	plain, snap bool // found by requests of that kind
 }
 
 // NewStatusServer starts a server that accepts serverKey and knows no
 // transaction. Close it in the end. It panics where nothing can listen on a
 // loopback port.
 func NewStatusServer(serverKey string) *StatusServer {
-	s := &StatusServer{serverKey: serverKey, transactions: map[string]transaction{}}
+	s := &StatusServer{serverKey: serverKey, accounts: map[string][]byte{}}
 	s.server = httptest.NewUnstartedServer(s)
 	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -94,17 +102,34 @@ func (s *StatusServer) Client(opts ...midhook.StatusOption) *midhook.StatusClien
 	return c
 }
 
-// Put makes n what the server says of its transaction, from now on. Of several
-// transactions under one order_id, the one that was put last is found by it.
+// Put makes n what the server says of its transaction or Pay Account, from now on.
+// The order's other transactions stay; one without a transaction_id replaces another
+// such one of its order.
 func (s *StatusServer) Put(n *midhook.Notification) {
-	t := transaction{answer: Body(statusOf(n), s.serverKey), snap: n.PaymentType == "dana"}
+	answer := Body(statusOf(n), s.serverKey)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range [...]string{n.OrderID, n.TransactionID} {
-		if id != "" {
-			s.transactions[id] = t
+	if n.Kind() == midhook.PayAccount {
+		s.accounts[n.AccountID] = answer
+		return
+	}
+	dana := n.PaymentType == "dana"
+	t := transaction{id: n.TransactionID, orderID: n.OrderID, answer: answer, plain: !dana, snap: isSnap(n)}
+	s.transactions = slices.DeleteFunc(s.transactions, func(old transaction) bool {
+		return old.id == t.id && (t.id != "" || old.orderID == t.orderID)
+	})
+	s.transactions = append(s.transactions, t)
+}
+
+// find returns the answer for an id, nil if there is none.
+func (s *StatusServer) find(id string, snap bool) []byte {
+	for _, t := range slices.Backward(s.transactions) {
+		visible := t.plain && !snap || t.snap && snap
+		if visible && id != "" && (t.id == id || t.orderID == id) {
+			return t.answer
 		}
 	}
+	return nil
 }
 
 // Be sets the trouble the server is in, NoTrouble to end it.
@@ -131,16 +156,22 @@ func (s *StatusServer) Connections() int {
 // ServeHTTP answers one request. Breaking ends it with the panic
 // [http.ErrAbortHandler], by which a handler breaks its connection.
 func (s *StatusServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, isStatus := requestedID(r.URL.EscapedPath())
+	path := r.URL.EscapedPath()
 	s.mu.Lock()
 	s.requests++
 	trouble := s.trouble
-	t, known := s.transactions[id]
+	var answer []byte
+	id, isAPI := requestedID(path, "/v2/pay/account/", "")
+	if isAPI {
+		answer = s.accounts[id]
+	} else if id, isAPI = requestedID(path, "/v2/", "/status"); isAPI {
+		answer = s.find(id, r.Header.Get("transaction-source") == "SNAP_API")
+	}
 	s.mu.Unlock()
 
 	key, password, _ := r.BasicAuth()
 	switch {
-	case !isStatus || r.Method != http.MethodGet:
+	case !isAPI || r.Method != http.MethodGet:
 		http.NotFound(w, r)
 	case trouble == Stalling:
 		<-r.Context().Done()
@@ -156,25 +187,25 @@ func (s *StatusServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusTooManyRequests, "429")
 	case trouble == WrongKey || key != s.serverKey || password != "":
 		problem(w, http.StatusUnauthorized, "401")
-	case trouble == NothingFound || !known || t.snap && r.Header.Get("transaction-source") != "SNAP_API":
+	case trouble == NothingFound || answer == nil:
 		problem(w, http.StatusOK, "404")
 	default:
 		w.Header().Set("Content-Type", "application/json")
 		if trouble == TooMuch {
 			_, _ = w.Write(bytes.Repeat([]byte(" "), 16<<20))
 		}
-		_, _ = w.Write(t.answer)
+		_, _ = w.Write(answer)
 	}
 }
 
-// requestedID is the id of /v2/{id}/status. In one that is not escaped, a slash
-// makes another path, and dots lead elsewhere.
-func requestedID(path string) (id string, ok bool) {
-	segment, ok := strings.CutPrefix(path, "/v2/")
+// requestedID is the one segment of a path between prefix and suffix. In an id that
+// is not escaped, a slash makes another path, and dots lead elsewhere.
+func requestedID(path, prefix, suffix string) (id string, ok bool) {
+	segment, ok := strings.CutPrefix(path, prefix)
 	if !ok {
 		return "", false
 	}
-	segment, ok = strings.CutSuffix(segment, "/status")
+	segment, ok = strings.CutSuffix(segment, suffix)
 	if !ok || segment == "." || segment == ".." || strings.Contains(segment, "/") {
 		return "", false
 	}
@@ -197,11 +228,15 @@ func statusOf(n *midhook.Notification) *midhook.Notification {
 	case midhook.StatusCancel:
 		answer.StatusCode = "200"
 	}
-	snap := n.PaymentType == "dana" || slices.ContainsFunc(n.VANumbers, func(va midhook.VANumber) bool {
-		return slices.Contains([]string{"danamon", "bsi", "seabank", "saqu"}, va.Bank)
-	})
-	if snap {
+	if isSnap(n) {
 		answer.OrderID = n.TransactionID
 	}
 	return &answer
+}
+
+// isSnap tells the payments of whose order the API does not say the id.
+func isSnap(n *midhook.Notification) bool {
+	return n.PaymentType == "dana" || slices.ContainsFunc(n.VANumbers, func(va midhook.VANumber) bool {
+		return slices.Contains([]string{"danamon", "bsi", "seabank", "saqu"}, va.Bank)
+	})
 }

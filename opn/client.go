@@ -49,7 +49,7 @@ type ClientOption func(*Client) error
 // skey_…, or skey_test_… which lists the events of test mode. It is another key
 // than the webhook secret. The error lists everything that is wrong.
 func NewClient(secretKey string, opts ...ClientOption) (*Client, error) {
-	c := &Client{api.Client{Base: defaultURL, Key: secretKey, MaxBytes: maxListBytes}}
+	c := &Client{api.Client{Base: defaultURL, Key: secret.Hide(secretKey), MaxBytes: maxListBytes}}
 	var errs []error
 	if err := checkKey(secretKey); err != nil {
 		errs = append(errs, fmt.Errorf("secret key: %w", err))

@@ -125,3 +125,27 @@ func TestAttention(t *testing.T) {
 		assert.Equal(t, wants, parse(t, body).Attention() != "", body)
 	}
 }
+
+// Rule: no verb finds a secret by reflection, where a gateway or a client was copied
+// or lies in an unexported field.
+func TestSecretsBehindReflection(t *testing.T) {
+	g, err := opn.New(testSecret, opn.WithSecret("next", otherSecret))
+	require.NoError(t, err)
+	c, err := opn.NewClient("skey_test_key_0001")
+	require.NoError(t, err)
+	for _, v := range []any{
+		struct{ g *opn.Gateway }{g}, struct{ g opn.Gateway }{*g}, struct{ g midhook.Gateway }{g}, &struct{ g opn.Gateway }{*g},
+		struct{ c *opn.Client }{c}, struct{ c opn.Client }{*c}, &struct{ c opn.Client }{*c}, []struct{ c opn.Client }{{*c}},
+		map[string]struct{ g opn.Gateway }{"": {*g}},
+	} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		for _, secret := range []string{testSecret, otherSecret, "omise-webhook-secret", "another webhook secret", "skey_test_key_0001"} {
+			assert.NotContains(t, out.String(), secret)
+			assert.NotContains(t, out.String(), fmt.Sprintf("%x", secret))
+			assert.NotContains(t, out.String(), strings.Trim(fmt.Sprint([]byte(secret)), "[]"))
+		}
+	}
+}

@@ -131,7 +131,8 @@ func checkSecret(s string) error {
 // decoded replaces secrets, which were checked, by what they are the base64 of.
 func decoded(secrets secret.List) secret.List {
 	for i := range secrets {
-		secrets[i].Value, _ = decodeSecret(secrets[i].Value)
+		value, _ := decodeSecret(secrets[i].Value.Reveal())
+		secrets[i].Value = secret.Hide(value)
 	}
 	return secrets
 }

@@ -192,3 +192,25 @@ func TestAttention(t *testing.T) {
 		assert.Equal(t, c.wants, e.Attention() != "", "%s %s", c.eventType, c.status)
 	}
 }
+
+// Rule: no verb finds a secret by reflection, where a gateway was copied or lies in
+// an unexported field.
+func TestSecretsBehindReflection(t *testing.T) {
+	const secret, next = "whsk_SECRETWORD", "whsk_SECRETNEXT"
+	g, err := paymongo.New(secret, paymongo.WithSecret("next", next))
+	require.NoError(t, err)
+	for _, v := range []any{
+		struct{ g *paymongo.Gateway }{g}, struct{ g paymongo.Gateway }{*g}, struct{ g midhook.Gateway }{g}, &struct{ g paymongo.Gateway }{*g},
+		map[string]struct{ g paymongo.Gateway }{"": {*g}},
+	} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		for _, s := range []string{secret, next} {
+			assert.NotContains(t, out.String(), s)
+			assert.NotContains(t, out.String(), fmt.Sprintf("%x", s))
+			assert.NotContains(t, out.String(), strings.Trim(fmt.Sprint([]byte(s)), "[]"))
+		}
+	}
+}

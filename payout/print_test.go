@@ -140,3 +140,23 @@ func TestAttention(t *testing.T) {
 		assert.NotContains(t, attention, "secret")
 	}
 }
+
+// Rule: no verb finds a key by reflection, where a gateway was copied or lies in an
+// unexported field.
+func TestKeysBehindReflection(t *testing.T) {
+	g := newGateway(t, payout.WithKey("next", otherKey))
+	for _, v := range []any{
+		struct{ g *payout.Gateway }{g}, struct{ g payout.Gateway }{*g}, struct{ g midhook.Gateway }{g}, &struct{ g payout.Gateway }{*g},
+		map[string]struct{ g payout.Gateway }{"": {*g}},
+	} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		for _, key := range []string{testKey, otherKey} {
+			assert.NotContains(t, out.String(), key)
+			assert.NotContains(t, out.String(), fmt.Sprintf("%x", key))
+			assert.NotContains(t, out.String(), strings.Trim(fmt.Sprint([]byte(key)), "[]"))
+		}
+	}
+}

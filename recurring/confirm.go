@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/api"
@@ -76,36 +75,34 @@ type answer struct {
 
 var answerFields = object.TableOf[answer]()
 
+// answerErrors are the names of what can come of asking for a subscription.
+var answerErrors = api.Errors{
+	Unauthorized: midhook.ErrUnauthorized,
+	NotFound:     fmt.Errorf("%w: the API knows no such subscription", midhook.ErrUnconfirmed),
+	RateLimited:  midhook.ErrRateLimited,
+	Unavailable:  midhook.ErrStatusUnavailable,
+}
+
 // subscription is GET /v1/subscriptions/{id}.
 func (a *asker) subscription(ctx context.Context, id string) (s Subscription, text string, err error) {
 	status, body, err := a.subscriptions.Get(ctx, "/v1/subscriptions/"+api.EscapeID(id), nil)
-	switch {
-	case errors.Is(err, api.ErrLimited):
-		return s, "", fmt.Errorf("%w: %w", midhook.ErrRateLimited, err)
-	case err != nil:
-		return s, "", fmt.Errorf("%w: %w", midhook.ErrStatusUnavailable, err)
-	}
 	text = string(body)
 	var more answer
-	err = answerFields.Decode(body, text, &more, nil)
+	malformed := answerFields.Decode(body, text, &more, nil)
 	code := strconv.Itoa(status)
-	if err == nil && status == http.StatusOK {
+	if malformed == nil && status == http.StatusOK {
 		code = cmp.Or(more.StatusCode, code)
 	}
-	switch code {
-	case "401", "403":
-		return s, "", midhook.ErrUnauthorized
-	case "404":
-		return s, "", fmt.Errorf("%w: the API knows no such subscription", midhook.ErrUnconfirmed)
-	case "429":
-		return s, "", midhook.ErrRateLimited
-	case "200":
-	default:
-		return s, "", fmt.Errorf("%w: it answered %d", midhook.ErrStatusUnavailable, status)
+	err = answerErrors.Of(status, code, err)
+	switch {
+	case err != nil:
+		return s, "", err
+	case code != "200":
+		return s, "", fmt.Errorf("%w: it answered %s", midhook.ErrStatusUnavailable, code)
+	case malformed == nil:
+		malformed = subscriptionFields.Decode(body, text, &s, nil)
 	}
-	if err == nil {
-		err = subscriptionFields.Decode(body, text, &s, nil)
-	}
+	err = malformed
 	switch {
 	case err != nil:
 		return s, "", fmt.Errorf("%w: its answer: %w", midhook.ErrStatusUnavailable, err)
@@ -165,12 +162,15 @@ func (g *Gateway) transaction(ctx context.Context, a *account, n *Notification) 
 		field = "order_id"
 	case n.notified.signed && now.GrossAmount != claimed.GrossAmount:
 		field = "gross_amount"
-	case isBehind(now, claimed):
-		field = "transaction_status"
 	case !listed && !isPriceOf(n.Subscription, now):
 		field = "gross_amount, currency or payment_type"
-	default:
+	case claimed.TransactionStatus == "":
 		return now, nil
+	default:
+		// The body of a charge leaves out what tells a challenge from what was accepted.
+		then := *claimed
+		then.FraudStatus = cmp.Or(claimed.FraudStatus, now.FraudStatus)
+		return now.Confirm(&then)
 	}
 	return nil, fmt.Errorf("%w: %s is not what the API says", midhook.ErrUnconfirmed, field)
 }
@@ -181,43 +181,4 @@ func isPriceOf(s Subscription, t *midhook.Notification) bool {
 	paid, err2 := t.Amount()
 	return err1 == nil && err2 == nil && price == paid && t.PaymentType == s.PaymentType &&
 		cmp.Or(t.Currency, "IDR") == cmp.Or(s.Currency, "IDR")
-}
-
-// isBehind reports whether the API does not say yet, or says no more, what was
-// notified of a transaction: its answer lags, or someone made the notification up.
-// Either way a retry finds out. What is notified while the API is ahead is only
-// late. Bodies of charges leave out most of what tells one stage from another.
-func isBehind(now, claimed *midhook.Notification) bool {
-	if claimed.TransactionStatus == "" {
-		return false
-	}
-	then := midhook.Notification{
-		TransactionStatus: midhook.TransactionStatus(strings.ToLower(string(claimed.TransactionStatus))),
-		FraudStatus:       cmp.Or(claimed.FraudStatus, now.FraudStatus),
-		StatusCode:        cmp.Or(claimed.StatusCode, now.StatusCode),
-	}
-	stage, stageThen := now.Message("").Stage, then.Message("").Stage
-	switch {
-	case stage != stageThen:
-		return stage > 0 && stage < stageThen
-	case now.TransactionStatus != then.TransactionStatus:
-		reversal := then.TransactionStatus == midhook.StatusSettlement && now.TransactionStatus == midhook.StatusDeny
-		return !reversal
-	}
-	refunded, err1 := midhook.ParseAmount(now.RefundAmount)
-	refundedThen, err2 := midhook.ParseAmount(claimed.RefundAmount)
-	if err1 == nil && err2 == nil && refunded < refundedThen {
-		return true
-	}
-	return len(now.Refunds) > 0 && bankConfirmed(now) < bankConfirmed(claimed)
-}
-
-// bankConfirmed counts the refunds that the bank has confirmed.
-func bankConfirmed(n *midhook.Notification) (count int) {
-	for _, r := range n.Refunds {
-		if r.BankConfirmedAt != "" {
-			count++
-		}
-	}
-	return count
 }

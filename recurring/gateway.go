@@ -41,7 +41,7 @@ func newAsker(base, key string, client *http.Client, limiter *rate.Limiter) (ask
 	transactions, err := midhook.NewStatusClient(key,
 		midhook.WithBaseURL(base), midhook.WithHTTPClient(client), midhook.WithRate(limiter))
 	return asker{
-		subscriptions: api.Client{Base: base, Key: key, HTTP: client, Limiter: limiter, MaxBytes: maxAnswerBytes},
+		subscriptions: api.Client{Base: base, Key: secret.Hide(key), HTTP: client, Limiter: limiter, MaxBytes: maxAnswerBytes},
 		transactions:  transactions,
 	}, err
 }
@@ -93,8 +93,8 @@ func New(serverKey string, limit rate.Limit, burst int, opts ...Option) (*Gatewa
 	for _, key := range s.keys {
 		a := &account{label: key.Label}
 		var err1, err2 error
-		a.signed, err1 = newAsker(base, key.Value, pool.HTTP, signed)
-		a.unsigned, err2 = newAsker(base, key.Value, pool.HTTP, unsigned)
+		a.signed, err1 = newAsker(base, key.Value.Reveal(), pool.HTTP, signed)
+		a.unsigned, err2 = newAsker(base, key.Value.Reveal(), pool.HTTP, unsigned)
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, fmt.Errorf("recurring: %w", err)
 		}
@@ -108,9 +108,9 @@ func (s *settings) baseURL() (string, error) {
 	base := s.base
 	var errs []error
 	for i, key := range s.keys {
-		own := api.MidtransBase(key.Value)
+		own := api.MidtransBase(key.Value.Reveal())
 		switch {
-		case s.base != "" || secret.Check(secret.MidtransServer, key.Value) != nil:
+		case s.base != "" || secret.Check(secret.MidtransServer, key.Value.Reveal()) != nil:
 		case own == "":
 			errs = append(errs, fmt.Errorf("server key %q: its prefix tells neither sandbox nor production, a base URL is required", key.Label))
 		case i > 0 && base != "" && own != base:

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/recurring"
 )
 
@@ -53,4 +54,14 @@ func TestAttention(t *testing.T) {
 		a.subscriptions[subID] = strings.Replace(subscription(listing(txID)), `"active"`, `"inactive"`, 1)
 	})
 	assert.NotEmpty(t, attention(subscription()))
+}
+
+// Rule: no verb finds a key by reflection, where a gateway lies in an unexported
+// field.
+func TestKeysBehindReflection(t *testing.T) {
+	g, err := recurring.New(testKey, 1, 1, recurring.WithServerKey("next", nextKey))
+	require.NoError(t, err)
+	for _, v := range []any{struct{ g *recurring.Gateway }{g}, struct{ g midhook.Gateway }{g}, &struct{ g *recurring.Gateway }{g}, map[string]struct{ g *recurring.Gateway }{"": {g}}} {
+		assertNothingSensitive(t, inEveryForm(v))
+	}
 }

@@ -95,7 +95,6 @@ type Store struct {
 	epoch   time.Time
 }
 
-
 // Option changes a default of [New].
 type Option func(*Store) error
 

@@ -194,7 +194,6 @@ func selectedNames(file *ast.File) map[string]bool {
 	names := map[string]bool{}
 	ast.Inspect(file, func(n ast.Node) bool {
 		if selector, ok := n.(*ast.SelectorExpr); ok {
-			//lint:ignore SA1019 the deprecated resolution of a file's own objects is all that is needed
 			if ident, ok := selector.X.(*ast.Ident); ok && ident.Obj == nil {
 				names[ident.Name] = true
 			}

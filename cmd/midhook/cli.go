@@ -65,16 +65,23 @@ func parseOperands(flags *flag.FlagSet, least, most int, args []string, stdout, 
 func help(flags *flag.FlagSet, w io.Writer) {
 	m := manuals[flags.Name()]
 	fmt.Fprintf(w, "Usage: %s\n\n%s\n", strings.TrimSpace("midhook "+flags.Name()+" [FLAGS] "+m.operands), m.about)
-	heading := "\nFlags:\n"
+	var rows [][2]string
+	width := 0
 	flags.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
-		fmt.Fprintf(w, "%s  --%s\n        %s", heading, strings.TrimSpace(f.Name+" "+value), strings.ReplaceAll(text, "\n", "\n        "))
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
-			fmt.Fprintf(w, " (default %s)", f.DefValue)
+			text += fmt.Sprintf(" (default %s)", f.DefValue)
 		}
-		fmt.Fprintln(w)
-		heading = ""
+		name := "--" + strings.TrimSpace(f.Name+" "+value)
+		rows, width = append(rows, [2]string{name, text}), max(width, len(name))
 	})
+	if len(rows) > 0 {
+		fmt.Fprint(w, "\nFlags:\n")
+	}
+	for _, row := range rows {
+		text := strings.ReplaceAll(row[1], "\n", "\n"+strings.Repeat(" ", width+4))
+		fmt.Fprintf(w, "  %-*s  %s\n", width, row[0], text)
+	}
 	fmt.Fprintf(w, "\nExamples:\n  %s\n", strings.Join(m.examples, "\n  "))
 	fmt.Fprintf(w, "\nExit code:\n  0  %s\n  1  %s\n  2  a mistake in the command line\n", m.exit[0], m.exit[1])
 }

@@ -110,6 +110,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	for _, c := range commands {
 		if c.name == name {
+			if name == "send" || name == "attack" || name == "doctor" { // the others print as they go
+				defer tellProgress(stderr, name)()
+			}
 			return c.run(ctx, rest, stdout, stderr)
 		}
 	}

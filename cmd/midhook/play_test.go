@@ -287,3 +287,11 @@ func TestPlayCtrlC(t *testing.T) {
 		})
 	}
 }
+
+// What no answer tells is said, with the order to look at.
+func TestPlaySaysWhatItCannotSee(t *testing.T) {
+	code, stdout, stderr := invocation{key: serverKey}.run(t, "play", "--prefix", "p-", serveHTTP(t, answering(200)))
+	if want := "whether the order was fulfilled once is visible only in your shop: look at order p-"; code != exitOK || !strings.Contains(stdout, want) {
+		t.Errorf("exit code is %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}

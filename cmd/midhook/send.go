@@ -107,7 +107,7 @@ func send(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = s.check(flags)
 	}
 	if err == nil && s.curl && !isTestSecret(s.key) {
-		err = errors.New("--curl prints a valid signature: it takes a test key only, such as SB-Mid-server-test")
+		err = errors.New("--curl prints a valid signature: it takes a test key only, one that begins with SB-Mid-server-")
 	}
 	if err == nil && *timeout < 0 {
 		err = errors.New("--timeout must be positive")

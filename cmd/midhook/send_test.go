@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -158,4 +159,33 @@ func TestSendList(t *testing.T) {
 	code, stdout, _ := invocation{}.run(t, "send", "--list")
 	assert.Equal(t, exitOK, code)
 	assert.Equal(t, midhooktest.Samples(), strings.Fields(stdout))
+}
+
+// The printed command sends what send would, with a signature that is valid, and
+// never one that is worth something.
+func TestSendCurl(t *testing.T) {
+	url := serveHTTP(t, hooked(t))
+	code, stdout, stderr := invocation{key: serverKey, env: []string{urlVariable + "=" + url + "/midtrans"}}.run(t, "send", "--curl", "--order", "it's-1")
+	assert.Equal(t, exitOK, code, stderr)
+	assert.Regexp(t, `"signature_key":"[0-9a-f]{128}"`, stdout)
+	assert.Contains(t, stdout, "'"+url+"/midtrans'\n")
+	if _, err := exec.LookPath("curl"); err == nil {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", stdout).Output()
+		require.NoError(t, err)
+		assert.Contains(t, string(out), "handled\n")
+	}
+	code, stdout, stderr = invocation{key: "Mid-server-production-0001"}.run(t, "send", "--curl", url)
+	assert.Equal(t, exitUsage, code)
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "it takes a test key only")
+}
+
+// Who mistyped the path is told so.
+func TestSendHints(t *testing.T) {
+	for status, want := range map[int]string{404: "hint: nothing may be registered at this path", 405: "hint: the path takes no POST"} {
+		_, stdout, _ := invocation{key: serverKey}.run(t, "send", serveHTTP(t, answering(status)))
+		assert.Contains(t, stdout, want)
+	}
+	_, stdout, _ := invocation{key: serverKey}.run(t, "send", serveHTTP(t, answering(403)))
+	assert.NotContains(t, stdout, "hint:")
 }

@@ -67,16 +67,16 @@ func status(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("status", flag.ContinueOnError)
 	listen := flags.String("listen", "", "listen on `ADDR`, host and port of this machine; a free port if there is none")
 	var samples, files []string
-	flags.Func("sample", "know the transaction of a sample, `NAME[:ORDER[:AMOUNT]]`; may be repeated", func(s string) error {
+	flags.Func("sample", "know the transaction of a sample, `NAME[:ORDER[:AMOUNT]]`; may be\nrepeated", func(s string) error {
 		samples = append(samples, s)
 		return nil
 	})
-	flags.Func("file", "know those of a `FILE` of notifications, one after another or in an array, - for\nstdin; may be repeated", func(s string) error {
+	flags.Func("file", "know those of a `FILE` of notifications, one after another or in an\narray, - for stdin; may be repeated", func(s string) error {
 		files = append(files, s)
 		return nil
 	})
 	trouble := midhooktest.NoTrouble
-	flags.Func("trouble", "fail to answer in this `WAY`:\n"+troubleNames(), func(s string) error {
+	flags.Func("trouble", "fail to answer in this `WAY`:\n"+strings.Replace(troubleNames(), ", stalling", ",\nstalling", 1), func(s string) error {
 		for _, t := range troubles {
 			if t.name == s {
 				trouble = t.trouble

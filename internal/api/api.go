@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/midhook/midhook/internal/secret"
 )
 
 // timeout is for a whole request, where the caller's context ends later.
@@ -32,7 +34,7 @@ var (
 // own and no limit.
 type Client struct {
 	Base     string // URL without a slash at its end, see [CheckBase]
-	Key      string
+	Key      secret.Key
 	HTTP     *http.Client
 	Limiter  *rate.Limiter
 	MaxBytes int64 // of an answer
@@ -60,6 +62,9 @@ func newTransport() http.RoundTripper {
 	t.MaxIdleConnsPerHost = 64
 	return t
 }
+
+// Ready reports whether the client was made by a constructor.
+func (c *Client) Ready() bool { return c.HTTP != nil && c.Base != "" }
 
 // CheckBase returns a base URL without the slash at its end: an https one, or an
 // http one whose host is this machine, because the key is sent there.
@@ -99,8 +104,39 @@ func (c *Client) Get(ctx context.Context, path string, header http.Header) (stat
 	return res.StatusCode, body, err
 }
 
+// Errors are a package's own names for what can come of a request.
+type Errors struct{ Unauthorized, NotFound, RateLimited, Unavailable error }
+
+// Of classifies what [Client.Get] gave: err, or an answer with its HTTP status and
+// its code, which is that status or what the answer itself has in its place. It is
+// nil for an answer that succeeded.
+func (e Errors) Of(status int, code string, err error) error {
+	switch {
+	case errors.Is(err, ErrLimited):
+		return fmt.Errorf("%w: %w", e.RateLimited, err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", e.Unavailable, err)
+	}
+	switch code {
+	case "401", "403":
+		return e.Unauthorized
+	case "404":
+		return e.NotFound
+	case "429":
+		return e.RateLimited
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%w: it answered %d", e.Unavailable, status)
+	}
+	return nil
+}
+
 // send makes the request, and again if the connection broke before the first
-// byte of an answer: a keep-alive connection that the API had just given up.
+// byte of an answer: a keep-alive connection that the API had just given up. The
+// second one is made on a new connection.
+//
+// The transport would repeat a GET by itself as often as it has such connections.
+// It doesn't where the request has a body, and this one's has nothing in it.
 func (c *Client) send(ctx context.Context, path string, header http.Header) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		var broke atomic.Bool
@@ -108,35 +144,47 @@ func (c *Client) send(ctx context.Context, path string, header http.Header) (*ht
 			GotConn:              func(httptrace.GotConnInfo) { broke.Store(true) },
 			GotFirstResponseByte: func() { broke.Store(false) },
 		}
-		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.Base+path, nil)
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.Base+path, emptyBody{})
 		if err != nil {
 			return nil, err
 		}
 		for name, values := range header {
 			req.Header[name] = values
 		}
-		req.SetBasicAuth(c.Key, "")
+		req.SetBasicAuth(c.Key.Reveal(), "")
 		req.Header.Set("Accept", "application/json")
 		res, err := c.HTTP.Do(req)
 		if err == nil || attempt == 2 || !broke.Load() || ctx.Err() != nil || isTimeout(err) {
 			return res, err
 		}
+		c.HTTP.CloseIdleConnections()
 	}
 }
+
+// emptyBody is a body that [http.NewRequest] does not know to be empty.
+type emptyBody struct{}
+
+func (emptyBody) Read([]byte) (int, error) { return 0, io.EOF }
 
 func isTimeout(err error) bool {
 	t, ok := errors.AsType[net.Error](err)
 	return ok && t.Timeout()
 }
 
+// The base URLs of Midtrans' API in its two environments.
+const (
+	Sandbox    = "https://api.sandbox.midtrans.com"
+	Production = "https://api.midtrans.com"
+)
+
 // MidtransBase is the base URL of Midtrans' API in the environment that a server key
 // belongs to, "" if its prefix does not tell.
 func MidtransBase(serverKey string) string {
 	switch {
 	case strings.HasPrefix(serverKey, "SB-"):
-		return "https://api.sandbox.midtrans.com"
+		return Sandbox
 	case strings.HasPrefix(serverKey, "Mid-server-"):
-		return "https://api.midtrans.com"
+		return Production
 	}
 	return ""
 }

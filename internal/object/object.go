@@ -139,6 +139,23 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 	return inner.elem.Extra(outer, path[1:]...)
 }
 
+// Replace returns text with another text as the value of the member of that name.
+func Replace(text, name, value string) string {
+	replaced := text
+	_ = read([]byte(text), text, func(p *parser, member string) error {
+		before := p.dec.InputOffset()
+		_, err := p.value()
+		if member == name && err == nil {
+			end := p.dec.InputOffset()
+			start := end - int64(len(p.since(before)))
+			quoted, _ := jsontext.AppendQuote(nil, value)
+			replaced = text[:start] + string(quoted) + text[end:]
+		}
+		return err
+	})
+	return replaced
+}
+
 // parser reads one body.
 type parser struct {
 	dec     jsontext.Decoder

@@ -80,19 +80,81 @@ func Check(want Kind, secret string) error {
 			return errors.New("the key contains characters that no key has: control characters, or an invisible one")
 		case c == '"' || c == '\'' || c == '`' || c == '$' && i == 0:
 			return errors.New("the key is in quotes, or a variable's name: the key itself is required")
+		case strings.IndexByte("<>{}", c) >= 0:
+			return errPlaceholder
 		}
 	}
 	if is := KindOf(secret); is != "" && is != want {
 		return fmt.Errorf("the key is of another kind (%s): the %s is required", is, want)
 	}
+	return checkGuess(secret)
+}
+
+var errPlaceholder = errors.New("the key is a placeholder: the key itself is required")
+
+const (
+	minTail   = 4  // characters behind a known prefix
+	minLength = 16 // of a secret without one
+)
+
+// checkGuess refuses what anyone would try first: a prefix with an empty variable
+// behind it, one character again and again, what examples have in a key's place.
+func checkGuess(secret string) error {
+	tail := strings.ToLower(withoutPrefix(secret))
+	switch {
+	case len(tail) == len(secret) && len(secret) < minLength:
+		return fmt.Errorf("the key is too short: at least %d characters are required", minLength)
+	case len(tail) < minTail:
+		return fmt.Errorf("the key is too short: at least %d characters behind its prefix are required", minTail)
+	case strings.Trim(tail, tail[:1]) == "":
+		return errPlaceholder
+	}
+	plain := strings.NewReplacer("_", "", "-", "", " ", "").Replace(tail)
+	for _, word := range placeholders {
+		if strings.Contains(plain, word) {
+			return errPlaceholder
+		}
+	}
 	return nil
+}
+
+// placeholders are what stands for a key in examples and templates, without the
+// signs between words.
+var placeholders = []string{"serverkey", "merchantkey", "secretkey", "yourwebhook", "yourkey", "yoursecret", "yourmidtrans", "changeme", "changethis", "replaceme", "placeholder", "insertkey"}
+
+func withoutPrefix(secret string) string {
+	for i := range prefixes {
+		if hasPrefixFold(secret, prefixes[i].prefix) {
+			return secret[len(prefixes[i].prefix):]
+		}
+	}
+	return secret
+}
+
+// Key holds a secret where printing does not reach it: fmt shows of a function no
+// more than its address, whatever the verb, also where a value that holds it is
+// copied or lies in an unexported field. The zero Key holds nothing.
+type Key func() string
+
+// Hide returns a Key that holds secret.
+func Hide(secret string) Key { return func() string { return secret } }
+
+// Reveal is the secret.
+func (k Key) Reveal() string {
+	if k == nil {
+		return ""
+	}
+	return k()
 }
 
 // List is the accepted secrets of a gateway, in their order.
 type List []Secret
 
 // Secret is one of them, and the name it goes by.
-type Secret struct{ Label, Value string }
+type Secret struct {
+	Label string
+	Value Key
+}
 
 // DefaultLabel is that of a constructor's own secret.
 const DefaultLabel = "default"
@@ -115,7 +177,7 @@ func (l *List) Add(what, label, value string, check func(string) error) error {
 	if err := check(value); err != nil {
 		errs = append(errs, fmt.Errorf("%s %q: %w", what, label, err))
 	}
-	*l = append(*l, Secret{label, value})
+	*l = append(*l, Secret{label, Hide(value)})
 	return errors.Join(errs...)
 }
 
@@ -123,7 +185,7 @@ func (l *List) Add(what, label, value string, check func(string) error) error {
 func Usable(values []string, check func(string) error) (l List) {
 	for _, value := range values {
 		if check(value) == nil {
-			l = append(l, Secret{Value: value})
+			l = append(l, Secret{Value: Hide(value)})
 		}
 	}
 	return l
@@ -133,7 +195,7 @@ func Usable(values []string, check func(string) error) (l List) {
 // so that its time does not tell which one did.
 func (l List) Match(matches func(value string) bool) (label string, ok bool) {
 	for _, s := range l {
-		if matches(s.Value) && !ok {
+		if matches(s.Value.Reveal()) && !ok {
 			label, ok = s.Label, true
 		}
 	}

@@ -1,6 +1,7 @@
 package secret_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,10 +17,25 @@ func TestCheck(t *testing.T) {
 		err    string
 	}{
 		{"right", secret.MidtransServer, "SB-Mid-server-test", ""},
-		{"of no known shape", secret.MidtransServer, "anything-else", ""},
+		{"of no known shape", secret.MidtransServer, "anything-else-of-16", ""},
 		{"empty", secret.PayMongoWebhook, "", "the key is empty"},
 		{"blank", secret.PayMongoWebhook, " \n", "the key is empty"},
 		{"newline at the end", secret.PayMongoWebhook, "whsk_test\n", "the key begins or ends with white space"},
+		{"prefix and an empty variable", secret.MidtransServer, "SB-Mid-server-", "the key is too short: at least 4 characters behind its prefix are required"},
+		{"prefix and little more", secret.PayMongoWebhook, "whsk_abc", "the key is too short: at least 4 characters behind its prefix are required"},
+		{"prefix and just enough", secret.PayMongoWebhook, "whsk_abcd", ""},
+		{"short", secret.OpnWebhook, "changeme", "the key is too short: at least 16 characters are required"},
+		{"15 characters", secret.OpnWebhook, "YOUR_SERVER_KEY", "the key is too short: at least 16 characters are required"},
+		{"16 characters", secret.OpnWebhook, "abcdefghijklmnop", ""},
+		{"one character", secret.MidtransServer, "SB-Mid-server-xxxxxxxx", "the key is a placeholder: the key itself is required"},
+		{"dots", secret.MidtransServer, "Mid-server-....", "the key is a placeholder: the key itself is required"},
+		{"in angle brackets", secret.MidtransServer, "<server-key>", "the key is a placeholder: the key itself is required"},
+		{"in braces", secret.MidtransServer, "{{ midtrans_server_key }}", "the key is a placeholder: the key itself is required"},
+		{"of a template", secret.MidtransServer, "SB-Mid-server-{key}", "the key is a placeholder: the key itself is required"},
+		{"of an example", secret.MidtransServer, "YOUR_MIDTRANS_SERVER_KEY", "the key is a placeholder: the key itself is required"},
+		{"of an example, behind a prefix", secret.MidtransServer, "SB-Mid-server-YOUR_SERVER_KEY", "the key is a placeholder: the key itself is required"},
+		{"published examples", secret.MidtransServer, "askvnoibnosifnboseofinbofinfgbiufglnbfg", ""},
+		{"published examples", secret.MidtransServer, "VT-server-HJMpl9HLr_ntOKt5mRONdmKj", ""},
 		{"two lines", secret.PayMongoWebhook, "whsk_test\nwhsk_test", "the key contains characters that no key has: control characters, or an invisible one"},
 		{"NUL", secret.PayMongoWebhook, "whsk_\x00", "the key contains characters that no key has: control characters, or an invisible one"},
 		{"invisible character", secret.PayMongoWebhook, "whsk_test\u200b", "the key contains characters that no key has: control characters, or an invisible one"},
@@ -40,6 +56,23 @@ func TestCheck(t *testing.T) {
 			assert.EqualError(t, err, test.err)
 		})
 	}
+}
+
+// Rule: no verb of fmt reaches a secret, wherever it lies.
+func TestPrintingReachesNoSecret(t *testing.T) {
+	const value = "whsk_TOPSECRET"
+	list := secret.Usable([]string{value}, func(string) error { return nil })
+	type unexported struct{ list secret.List }
+	type key struct{ key secret.Key }
+	for _, v := range []any{list, list[0], list[0].Value, unexported{list}, &unexported{list}, key{list[0].Value}, map[string]any{"a": list}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			text := fmt.Sprintf(verb, v)
+			assert.NotContains(t, text, "TOPSECRET")
+			assert.NotContains(t, text, fmt.Sprintf("%x", "TOPSECRET"))
+		}
+	}
+	assert.Equal(t, value, list[0].Value.Reveal())
+	assert.Empty(t, secret.Key(nil).Reveal())
 }
 
 func TestListAdd(t *testing.T) {

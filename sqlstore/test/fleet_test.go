@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -154,24 +155,25 @@ func (p *process) end() {
 	<-p.ended
 }
 
-// waitFor returns the first line that begins with prefix, once there is one.
-func (p *process) waitFor(prefix string) string {
+// waitFor returns once the process has said a line that begins with prefix and
+// contains the texts.
+func (p *process) waitFor(prefix string, texts ...string) {
 	p.fleet.t.Helper()
 	timeout := time.After(2 * time.Minute)
 	for {
 		p.mu.Lock()
 		heard := p.heard
 		for _, line := range p.said {
-			if strings.HasPrefix(line, prefix) {
+			if strings.HasPrefix(line, prefix) && !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
 				p.mu.Unlock()
-				return line
+				return
 			}
 		}
 		p.mu.Unlock()
 		select {
 		case <-heard:
 		case <-timeout:
-			p.fleet.t.Fatalf("the merchant did not say %q", prefix)
+			p.fleet.t.Fatalf("the merchant did not say %q %q", prefix, texts)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ func TestIsolation(t *testing.T) {
 			s := newShop(t, start(t, isolated.database))
 			const orders, atOnce = 200, 20
 			var failed atomic.Int64
-			hook, err := midhook.New(testKey, midhook.WithStore(s.store),
+			hook, err := midhook.New(testKey, midhook.WithStore(s.store), midhook.WithLogger(slog.New(slog.DiscardHandler)),
 				midhook.WithObserver(func(_ context.Context, e midhook.Event) {
 					if e.Err != nil && failed.Add(1) == 1 {
 						t.Logf("%v: %v", e.Outcome, e.Err)

@@ -3,6 +3,8 @@
 // less the names that the fragment declares itself.
 package stubs
 
+//lint:file-ignore U1000 the fragments of the pages use them
+
 import (
 	"context"
 	"database/sql"
