@@ -34,6 +34,7 @@ var (
 	router  *gin.Engine
 	e       *echo.Echo
 	app     *fiber.App
+	t       *testing.T
 )
 
 // An order of the merchant's.
