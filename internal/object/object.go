@@ -89,8 +89,8 @@ func (t *Table) Decode(body []byte, text string, v any, member func(name string)
 	return t.DecodeMembers(body, text, v, func(name, _ string, _ bool) { member(name) })
 }
 
-// DecodeMembers is Decode, which tells member the JSON of each member, too, and
-// whether a field holds all of it.
+// DecodeMembers is Decode, which also tells member whether a field holds all of the
+// value, and the value's JSON if none does.
 func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name, json string, held bool)) error {
 	target := reflect.ValueOf(v).Elem()
 	return read(body, text, func(p *parser, name string) error {
@@ -100,8 +100,12 @@ func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name,
 		}
 		start := p.dec.InputOffset()
 		held, err := p.field(target, f)
-		if member != nil && !p.null && err == nil {
-			member(name, p.since(start), held)
+		switch {
+		case member == nil || p.null || err != nil:
+		case held:
+			member(name, "", true)
+		default:
+			member(name, p.since(start), false)
 		}
 		return err
 	})
