@@ -312,3 +312,146 @@ func TestTransactionOfAnotherKind(t *testing.T) {
 	assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
 	assert.Empty(t, *got)
 }
+
+// danaSettlement is a payment that the API confirms without
+// saying the order.
+func danaSettlement(tweaks ...midhooktest.Tweak) *midhook.Notification {
+	return midhooktest.Sample("dana", append([]midhooktest.Tweak{midhooktest.Order("ORDER-77"), midhooktest.Transaction("tx-dana"), midhooktest.Amount("113500.00")}, tweaks...)...)
+}
+
+// Rule: an order's earlier attempt is no contradiction unless it was answered with
+// the code 200 without having been paid; one that was paid, even if the money went
+// back, counts as paid, and is worth a look.
+func TestEarlierAttempts(t *testing.T) {
+	status := midhooktest.Status
+	for name, tt := range map[string]struct {
+		sample    string
+		attempt   midhooktest.Tweak
+		code      int
+		attention bool
+	}{
+		"a card that was denied":        {"credit-card", status("202", "deny"), 200, false},
+		"a VA that is pending":          {"bca-va", status("201", "pending"), 200, false},
+		"a VA that expired":             {"bca-va", status("202", "expire"), 200, false},
+		"a failure":                     {"gopay", status("202", "failure"), 200, false},
+		"DANA that is pending":          {"dana", status("201", "pending"), 200, false},
+		"a challenge":                   {"credit-card-challenge", status("201", "capture"), 200, false},
+		"a card that was cancelled":     {"credit-card", status("200", "cancel"), 403, false},
+		"DANA that was cancelled":       {"dana", status("200", "cancel"), 403, false},
+		"an authorization":              {"credit-card", status("200", "authorize"), 403, false},
+		"a settlement":                  {"gopay", status("200", "settlement"), 200, true},
+		"a refund":                      {"gopay", status("200", "refund"), 200, true},
+		"a partial refund":              {"gopay", status("200", "partial_refund"), 200, true},
+		"a chargeback":                  {"credit-card", status("200", "chargeback"), 200, true},
+		"a partial chargeback, of DANA": {"dana", status("200", "partial_chargeback"), 200, true},
+	} {
+		for _, attemptLast := range []bool{false, true} {
+			s := newStatusServer(t)
+			attempt := midhooktest.Sample(tt.sample, midhooktest.Order("ORDER-77"), midhooktest.Transaction("tx-1"), midhooktest.Amount("113500.00"), tt.attempt)
+			s.Put(attempt)
+			s.Put(danaSettlement())
+			if attemptLast {
+				s.Put(attempt) // Midtrans says this one of the order's
+			}
+			deliver, got, _ := confirmed(t, s)
+			code := deliver(midhooktest.Body(danaSettlement(), testKey)).Code
+			if !attemptLast || tt.sample != "dana" {
+				// The order's own answer is the transaction itself.
+				require.Equal(t, 200, code, name)
+				continue
+			}
+			require.Equal(t, tt.code, code, name)
+			if code == 200 {
+				require.Len(t, *got, 1)
+				n := (*got)[0]
+				assert.True(t, n.Paid())
+				assert.Equal(t, "ORDER-77", n.OrderID)
+				assert.Equal(t, tt.attention, n.Attention() != "", name)
+				again := mustParse(t, n.Raw())
+				assert.Equal(t, "ORDER-77", again.OrderID, "what a queue carries names the order, too")
+				assert.Equal(t, n.IdempotencyKey(), again.IdempotencyKey())
+			}
+		}
+	}
+}
+
+// Rule: a body that was signed for less than a payment is not handed on as another
+// order's payment.
+func TestPendingBodyTakesNoOtherPayment(t *testing.T) {
+	s := newStatusServer(t)
+	s.Put(danaSettlement())
+	s.Put(midhooktest.Sample("gopay", midhooktest.Order("other"), midhooktest.Transaction("tx-2"), midhooktest.Amount("113500.00"), midhooktest.Status("201", "pending")))
+	deliver, got, _ := confirmed(t, s)
+	forged := danaSettlement(midhooktest.Order("other"), midhooktest.Status("201", "pending"))
+	assert.Equal(t, 403, deliver(midhooktest.Body(forged, testKey)).Code)
+	assert.Empty(t, *got)
+	late := danaSettlement(midhooktest.Status("201", "pending"))
+	assert.Equal(t, 200, deliver(midhooktest.Body(late, testKey)).Code, "its own pending is only late")
+	require.Len(t, *got, 1)
+	assert.True(t, (*got)[0].Paid())
+}
+
+// Rule: a settlement or an accepted capture that the API shows as refunded or charged
+// back in part stands as it was notified, confirmed; one that was refunded in full is
+// late.
+func TestPartlyReversedStands(t *testing.T) {
+	status := midhooktest.Status
+	for _, notified := range []*midhook.Notification{
+		midhooktest.Sample("credit-card", status("200", "settlement")),
+		midhooktest.Sample("credit-card", status("200", "capture")),
+	} {
+		for _, now := range []midhook.TransactionStatus{"partial_refund", "partial_chargeback", "refund", "chargeback"} {
+			s := newStatusServer(t)
+			s.Put(midhooktest.Sample("credit-card", status("200", now), midhooktest.Field("refund_amount", "1000.00"), midhooktest.Field("refund_key", "r")))
+			deliver, got, _ := confirmed(t, s)
+			require.Equal(t, 200, deliver(midhooktest.Body(notified, testKey)).Code)
+			require.Len(t, *got, 1)
+			n := (*got)[0]
+			assert.True(t, n.Confirmed())
+			assert.Equal(t, string(midhooktest.Body(notified, testKey)), string(n.Notified().Raw()))
+			if now == "refund" || now == "chargeback" {
+				assert.Equal(t, now, n.TransactionStatus)
+				assert.False(t, n.Paid())
+				continue
+			}
+			assert.Equal(t, notified.TransactionStatus, n.TransactionStatus)
+			assert.True(t, n.Paid())
+			assert.Empty(t, n.RefundAmount+n.RefundKey)
+			assert.Equal(t, string(n.Notified().Raw()), string(n.Raw()), "the body says what the facts say")
+			assert.Equal(t, notified.IdempotencyKey(), n.IdempotencyKey())
+		}
+	}
+	pending := midhooktest.Sample("credit-card", status("201", "pending"))
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("credit-card", status("200", "partial_refund")))
+	deliver, got, _ := confirmed(t, s)
+	require.Equal(t, 200, deliver(midhooktest.Body(pending, testKey)).Code)
+	assert.Equal(t, midhook.StatusPartialRefund, (*got)[0].TransactionStatus, "what was not paid then does not stand")
+}
+
+// Rule: a Pay Account is confirmed by its own API, where another status contradicts:
+// linked and unlinked alternate, so that either may be the later one.
+func TestPayAccountIsConfirmed(t *testing.T) {
+	account := func(sample string) *midhook.Notification {
+		return midhooktest.Sample(sample, midhooktest.Field("account_id", "acc/1"))
+	}
+	s := newStatusServer(t)
+	deliver, got, rec := confirmed(t, s)
+	enabled, disabled := account("pay-account-enabled"), account("pay-account-disabled")
+	assert.Equal(t, 503, deliver(midhooktest.Body(enabled, testKey)).Code, "the API does not know it")
+	assert.ErrorIs(t, rec.last().Err, midhook.ErrTransactionNotFound)
+	s.Put(disabled)
+	assert.Equal(t, 403, deliver(midhooktest.Body(enabled, testKey)).Code)
+	assert.ErrorIs(t, rec.last().Err, midhook.ErrUnconfirmed)
+	assert.Equal(t, 200, deliver(midhooktest.Body(disabled, testKey)).Code)
+	require.Len(t, *got, 1)
+	assert.True(t, (*got)[0].Confirmed())
+	assert.Equal(t, "DISABLED", (*got)[0].AccountStatus)
+	assert.True(t, (*got)[0].Message("").Alternates)
+
+	n, err := s.Client().GetAccount(t.Context(), "acc/1")
+	require.NoError(t, err)
+	assert.Equal(t, midhook.PayAccount, n.Kind())
+	_, err = s.Client().GetAccount(t.Context(), "acc/2")
+	assert.ErrorIs(t, err, midhook.ErrTransactionNotFound)
+}

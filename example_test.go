@@ -23,28 +23,35 @@ func deliver(h http.Handler, path string, n *midhook.Notification, key string) i
 	return w.Code
 }
 
+// A card payment is captured and later settled: two events that both mean paid, and
+// one order to ship.
 func Example() {
-	hook, err := midhook.New("SB-Mid-server-test") // os.Getenv("MIDTRANS_SERVER_KEY")
+	hook, err := midhook.New("SB-Mid-server-test-key-0001") // os.Getenv("MIDTRANS_SERVER_KEY")
 	if err != nil {
 		log.Fatal(err)
 	}
+	shipped := map[string]bool{} // a table with a unique index on the order, in real life
 	mux := http.NewServeMux()
-	mux.Handle("POST /payments/notification", hook.Handler(http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) {
-			n, _ := midhook.FromContext(r.Context())
-			if n.Paid() {
-				fmt.Println("ship order", n.OrderID)
+	mux.Handle("POST /payments/notification", hook.HandlerFunc(
+		func(_ context.Context, n *midhook.Notification) error {
+			if !n.Paid() || shipped[n.OrderID] {
+				return nil
 			}
-		})))
+			fmt.Println("ship order", n.OrderID) // an error of it is returned: Midtrans comes again
+			shipped[n.OrderID] = true
+			return nil
+		}))
 
-	// Midtrans sends the same notification twice.
-	paid := midhooktest.Sample("gopay", midhooktest.Order("A-1"))
-	fmt.Println(deliver(mux, "/payments/notification", paid, "SB-Mid-server-test"))
-	fmt.Println(deliver(mux, "/payments/notification", paid, "SB-Mid-server-test"))
+	capture := midhooktest.Sample("credit-card", midhooktest.Order("A-1"))
+	settlement := midhooktest.Sample("credit-card", midhooktest.Order("A-1"), midhooktest.Status("200", midhook.StatusSettlement))
+	fmt.Println(deliver(mux, "/payments/notification", capture, "SB-Mid-server-test-key-0001"))
+	fmt.Println(deliver(mux, "/payments/notification", capture, "SB-Mid-server-test-key-0001")) // once more
+	fmt.Println(deliver(mux, "/payments/notification", settlement, "SB-Mid-server-test-key-0001"))
 	// Somebody else would like an order shipped, too.
-	fmt.Println(deliver(mux, "/payments/notification", paid, "a guess"))
+	fmt.Println(deliver(mux, "/payments/notification", capture, "a guess"))
 	// Output:
 	// ship order A-1
+	// 200
 	// 200
 	// 200
 	// 403
@@ -214,8 +221,12 @@ func ExampleWithExpectation() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	shipped := map[string]bool{}
 	h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
-		fmt.Println("ship order", n.OrderID)
+		if n.Paid() && !shipped[n.OrderID] {
+			fmt.Println("ship order", n.OrderID)
+			shipped[n.OrderID] = true
+		}
 		return nil
 	})
 
@@ -262,7 +273,7 @@ func ExampleMiddleware_Reconcile() {
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		n, _ := midhook.FromContext(r.Context())
 		for _, o := range orders {
-			if o.id == n.OrderID && n.Paid() {
+			if o.id == n.OrderID && n.Paid() && !o.paid {
 				o.paid = true
 				fmt.Println("ship order", o.id)
 			}

@@ -33,6 +33,11 @@ func TestExpectation(t *testing.T) {
 		"a hundredth less":   {midhook.Expectation{Amount: 999_999, Currency: "IDR"}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
 		"other currency":     {midhook.Expectation{Amount: 1_000_000, Currency: "USD"}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
 		"zero expectation":   {midhook.Expectation{}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"a fee on top":       {midhook.Expectation{Amount: 600_000, Currency: "IDR", OrMore: true}, nil, nil, 200, midhook.OutcomeHandled},
+		"or more, as much":   {midhook.Expectation{Amount: 1_000_000, OrMore: true}, nil, nil, 200, midhook.OutcomeHandled},
+		"or more, but less":  {midhook.Expectation{Amount: 1_000_001, OrMore: true}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"or more, currency":  {midhook.Expectation{Amount: 1, Currency: "USD", OrMore: true}, nil, nil, 409, midhook.OutcomeUnexpectedAmount},
+		"or more than int64": {midhook.Expectation{Amount: 1, OrMore: true}, nil, notify("gopay", midhooktest.Amount("99999999999999999999.00")), 409, midhook.OutcomeUnexpectedAmount},
 		"unknown order":      {midhook.Expectation{}, fmt.Errorf("orders: %w", midhook.ErrUnknownOrder), nil, 404, midhook.OutcomeUnknownOrder},
 		"look-up fails":      {midhook.Expectation{}, lookupFailed, nil, 503, midhook.OutcomeOrderUnavailable},
 		"beyond an int64":    {midhook.Expectation{Amount: 1_000_000}, nil, notify("gopay", midhooktest.Amount("99999999999999999999.00")), 409, midhook.OutcomeUnexpectedAmount},
@@ -95,4 +100,34 @@ func TestSlowExpectation(t *testing.T) {
 			assert.NotEqual(t, midhook.OutcomeHandled, rec.last().Outcome)
 		})
 	}
+}
+
+// With Automatic Fee Imposition, the total is the order's amount and a fee that
+// depends on the method the customer picks.
+func ExampleExpectation_fee() {
+	amounts := map[string]int64{"ORDER-19": 1_000_000} // 10000.00, by the merchant's own record
+	hook, err := midhook.New(testKey, midhook.WithExpectation(func(_ context.Context, n *midhook.Notification) (midhook.Expectation, error) {
+		amount, known := amounts[n.OrderID]
+		if !known {
+			return midhook.Expectation{}, midhook.ErrUnknownOrder
+		}
+		return midhook.Expectation{Amount: amount, Currency: "IDR", OrMore: true}, nil
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := hook.HandlerFunc(func(_ context.Context, n *midhook.Notification) error {
+		fmt.Println(n.OrderID, "paid", n.GrossAmount)
+		return nil
+	})
+	for _, total := range []string{"14440.00", "9999.00"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("bca-va", midhooktest.Order("ORDER-19"), midhooktest.Transaction(total), midhooktest.Amount(total)), testKey))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// ORDER-19 paid 14440.00
+	// 200
+	// 409
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrMalformed marks a body that is not a notification: not one JSON object,
-// a name twice, or a signed field that is missing or of a wrong shape.
+// a name twice or in other letters, or a signed field that is missing or of a wrong shape.
 // Its text names the field and the rule, never a value.
 var ErrMalformed = errors.New("malformed notification")
 
@@ -77,6 +77,14 @@ const (
 // one signed body of yours can change all the others: decide about money with
 // [Notification.Paid] and [WithStatusCheck].
 //
+// It is about one transaction, and an order can have several, of which each has its
+// own: when a customer has tried one method and paid by another, the expire, deny or
+// cancel of the abandoned attempt reaches the handler after the order was paid. Look
+// at the TransactionID, too, before such a status closes an order. Refund amounts are
+// cumulative, and an older refund can come after a newer one: take the larger sum.
+// What is bought is delivered once for each order, or for each
+// [Notification.PaymentKey], not for each event.
+//
 // Amounts are decimal strings (see [ParseAmount]), times are local to Jakarta
 // (see [ParseTime]). Printed, logged or marshalled to JSON, a Notification shows
 // ids, statuses and amount only, so that no customer's data or signature ends in
@@ -92,7 +100,7 @@ type Notification struct {
 
 	TransactionID     string            `json:"transaction_id,omitempty"`
 	TransactionStatus TransactionStatus `json:"transaction_status,omitempty"`
-	FraudStatus       FraudStatus       `json:"fraud_status,omitempty"`
+	FraudStatus       FraudStatus       `json:"fraud_status,omitempty"` // the JSON of one that is no text, which is no verdict
 	StatusMessage     string            `json:"status_message,omitempty"`
 	PaymentType       string            `json:"payment_type,omitempty"`
 	Currency          string            `json:"currency,omitempty"`
@@ -188,8 +196,9 @@ type Refund struct {
 // that is [Verify].
 //
 // Parse is strict where money depends on it: it returns an error that is
-// [ErrMalformed] for anything but one JSON object, for a name given twice, and
-// for a signed field that is missing, empty, neither string nor number, or of a
+// [ErrMalformed] for anything but one JSON object, for more than 1,000 members, for a
+// name given twice, for one that differs from a known field's only as encoding/json
+// does not mind (Order_ID), and for a signed field that is missing, empty, neither string nor number, or of a
 // wrong shape (status_code has three digits, gross_amount two decimals). It is
 // tolerant of everything else, because Midtrans adds fields at any time and
 // varies their types: what does not fit its field is left to
@@ -345,8 +354,11 @@ func ParseTime(s string) (time.Time, error) {
 	return time.ParseInLocation(time.DateTime, s, jakarta)
 }
 
-// Raw returns a copy of the body as received, nil for a Notification that was
-// not parsed. It holds the signature and the customer's data: keep it out of
+// Raw returns a copy of the body that n was parsed from, nil for a Notification that
+// was not parsed: the body as received, or the status API's answer where n has its
+// facts (there the order_id is the order's own, also where the API has the
+// transaction_id in its place). A payment that stands although it was refunded in
+// part has the body as received, see [Notification.Confirm]. It holds the signature and the customer's data: keep it out of
 // logs and answers.
 func (n *Notification) Raw() []byte {
 	if n.raw == "" {

@@ -976,3 +976,41 @@ func TestParseTextThatIsNotUnicode(t *testing.T) {
 		})
 	}
 }
+
+// Rule: bodies that merchants have met are read for what they are.
+func TestBodiesOfTheField(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body  string
+		ok    bool
+		paid  bool
+		stage int
+	}{
+		"expiry under another name":       {`{"transaction_status":"expire","transaction_id":"t","status_code":"202","payment_type":"qris","order_id":"63c5ff5c2bf8e","gross_amount":"10000.00","fraud_status":"accept","expire_time":"2023-01-17 09:07:33"}`, true, false, 40},
+		"a wallet without balance":        {`{"transaction_status":"deny","transaction_id":"t","status_code":"202","payment_type":"gopay","order_id":"o","gross_amount":"1002500.00","fraud_status":"accept","channel_response_code":"201"}`, true, false, 40},
+		"a cancellation":                  {`{"transaction_status":"cancel","transaction_id":"t","status_code":"202","payment_type":"gopay","payment_option_type":"PAY_LATER","order_id":"o","gross_amount":"2000000.00","fraud_status":"accept"}`, true, false, 40},
+		"an empty list of amounts":        {`{"va_numbers":[{"va_number":"3","bank":"bca"}],"transaction_status":"settlement","transaction_id":"t","status_code":"200","payment_amounts":[],"order_id":"o","gross_amount":"100000.00","fraud_status":"accept","metadata":{"midtrans_invoice_id":"6"}}`, true, true, 40},
+		"an amount as a whole number":     {`{"transaction_status":"settlement","transaction_id":"t","status_code":"200","order_id":"o","gross_amount":23000,"fraud_status":"accept"}`, false, false, 0},
+		"a payment with an account_id":    {`{"transaction_status":"settlement","transaction_id":"t","status_code":"200","account_id":"00000269","order_id":"o","gross_amount":"14000.00","fraud_status":"accept"}`, true, true, 40},
+		"an imposed fee":                  {`{"transaction_status":"settlement","transaction_id":"t","status_code":"200","order_id":"o","gross_amount":"14440.00","metadata":{"extra_info":{"gross_amount_info":{"original_amount":"10000"}}}}`, true, true, 40},
+		"a partial chargeback":            {`{"transaction_status":"partial_chargeback","transaction_id":"t","status_code":"200","order_id":"o","gross_amount":"30000.00","fraud_status":"accept","refund_chargeback_amount":"5000.00"}`, true, false, 40},
+		"no transaction_id, no verdict":   {`{"transaction_id":"","transaction_status":"settlement","status_code":"200","order_id":"o","gross_amount":"113500.00","fraud_status":null}`, true, true, 40},
+		"a line end behind it":            {`{"transaction_status":"settlement","status_code":"200","order_id":"o","gross_amount":"1.00"}` + "\r\n", true, true, 40},
+		"a byte order mark before it":     {"\ufeff" + `{"status_code":"200","order_id":"o","gross_amount":"1.00"}`, false, false, 0},
+		"a NUL behind it":                 {`{"status_code":"200","order_id":"o","gross_amount":"1.00"}` + "\x00", false, false, 0},
+		"a form field":                    {`json={"status_code":"200","order_id":"o","gross_amount":"1.00"}`, false, false, 0},
+		"a list of it":                    {`[{"status_code":"200","order_id":"o","gross_amount":"1.00"}]`, false, false, 0},
+		"a string of it":                  {`"{\"status_code\":\"200\",\"order_id\":\"o\",\"gross_amount\":\"1.00\"}"`, false, false, 0},
+		"an order_id that is hard to ask": {`{"transaction_status":"settlement","status_code":"200","order_id":"a/../b?c=50%25#é +","gross_amount":"1.00"}`, true, true, 40},
+	} {
+		n, err := midhook.Parse([]byte(tt.body))
+		if !tt.ok {
+			assert.ErrorIs(t, err, midhook.ErrMalformed, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		assert.Equal(t, tt.paid, n.Paid(), name)
+		assert.Equal(t, tt.stage, n.Message("").Stage, name)
+		n.SignatureKey = midhooktest.Sign(n, testKey)
+		assert.NoError(t, midhook.Verify(n, testKey), name)
+	}
+}

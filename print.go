@@ -76,9 +76,6 @@ func (n *Notification) Attention() string {
 	return ""
 }
 
-// attention is Attention.
-func (n *Notification) attention() string { return n.Attention() }
-
 // reversible tells the methods whose settlement the bank may take back, with a
 // deny. A customer pays these at the bank or the store, where nothing is denied
 // before it is paid.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/midhooktest"
 )
 
 // Settings hold keys, and printing them does not.
@@ -144,4 +145,68 @@ func TestStatusClientPrintsNoKey(t *testing.T) {
 			assert.Equal(t, "midhook.StatusClient(https://api.sandbox.midtrans.com)", fmt.Sprintf(verb, v))
 		}
 	}
+}
+
+// Rule: no verb reaches the key of a client, whatever it lies in.
+func TestPrintingReachesNoKey(t *testing.T) {
+	const key = "SB-Mid-server-TOPSECRET"
+	client, err := midhook.NewStatusClient(key)
+	require.NoError(t, err)
+	hook, err := midhook.New(key)
+	require.NoError(t, err)
+	type unexported struct{ status midhook.StatusClient }
+	type pointers struct {
+		status *midhook.StatusClient
+		hook   *midhook.Middleware
+	}
+	for _, v := range []any{client, *client, unexported{*client}, &unexported{*client}, pointers{client, hook}, *hook, struct{ hook midhook.Middleware }{*hook}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			assert.NotContains(t, fmt.Sprintf(verb, v), "TOPSECRET")
+		}
+	}
+}
+
+// Rule: what is printed is on one line and at most 256 bytes a field, whatever is in
+// it and however it is printed.
+func TestPrintedFieldsForgeNothing(t *testing.T) {
+	for _, hostile := range []string{"x\n2026/01/01 00:00:00 INFO midhook: handled", "x\r\x1b[2K", "x\u2028y", "x\x85y", strings.Repeat("é", 5000), strings.Repeat("\n", 5000)} {
+		n := midhooktest.Sample("gopay", midhooktest.Field("payment_type", hostile))
+		var text, asJSON bytes.Buffer
+		slog.New(slog.NewTextHandler(&text, nil)).Info("got", "n", n)
+		slog.New(slog.NewJSONHandler(&asJSON, nil)).Info("got", "n", n)
+		marshalled, err := json.Marshal(n)
+		require.NoError(t, err)
+		for form, printed := range map[string]string{
+			"%v": fmt.Sprint(n), "%s": fmt.Sprintf("%s", n), "%+v": fmt.Sprintf("%+v", *n), "LogValue": fmt.Sprint(n.LogValue()), "its String": n.LogValue().String(),
+			"text": strings.TrimSuffix(text.String(), "\n"), "JSON": strings.TrimSuffix(asJSON.String(), "\n"), "MarshalJSON": string(marshalled),
+		} {
+			assert.NotContains(t, printed, "\n", form)
+			assert.NotContains(t, printed, "\r", form)
+			assert.NotContains(t, printed, "\x1b", form)
+			assert.NotContains(t, printed, "\u2028", form)
+			assert.Less(t, len(printed), 1600, form)
+		}
+	}
+}
+
+// Rule: UnmarshalJSON is Parse for what Raw returns, and refuses what MarshalJSON
+// printed, of every notification there is.
+func TestUnmarshalRefusesWhatWasPrinted(t *testing.T) {
+	for _, name := range midhooktest.Samples() {
+		n := mustParse(t, midhooktest.Body(midhooktest.Sample(name), testKey))
+		printed, err := json.Marshal(n)
+		require.NoError(t, err)
+		var husk midhook.Notification
+		assert.ErrorContains(t, json.Unmarshal(printed, &husk), "keep Raw", name)
+		assert.Empty(t, husk.OrderID+husk.AccountID)
+
+		var again midhook.Notification
+		require.NoError(t, json.Unmarshal(n.Raw(), &again), name)
+		assert.Equal(t, n.IdempotencyKey(), again.IdempotencyKey())
+		assert.NoError(t, midhook.Verify(&again, testKey))
+		assert.Equal(t, string(n.Raw()), string(again.Raw()))
+	}
+	var in struct{ N *midhook.Notification }
+	assert.NoError(t, json.Unmarshal([]byte(`{"N":null}`), &in))
+	assert.ErrorIs(t, json.Unmarshal([]byte(`{"N":{"order_id":"a"}}`), &in), midhook.ErrMalformed)
 }

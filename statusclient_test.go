@@ -207,3 +207,64 @@ func TestStatusRate(t *testing.T) {
 	assert.ErrorIs(t, err, midhook.ErrRateLimited)
 	assert.Equal(t, 1, s.Requests())
 }
+
+// Rule: for an order_id with several transactions, Get looks at both kinds of request
+// unless the first answer is paid, and prefers what is paid, then what was paid, then
+// what is later.
+func TestGetPrefersWhatIsPaid(t *testing.T) {
+	at := func(sample, tx string, status midhooktest.Tweak, time string) *midhook.Notification {
+		return midhooktest.Sample(sample, midhooktest.Order("A-1"), midhooktest.Transaction(tx), status, midhooktest.Field("transaction_time", time))
+	}
+	const early, late = "2026-08-30 14:00:00", "2026-08-30 15:00:00"
+	status := midhooktest.Status
+	for name, tt := range map[string]struct {
+		plain, snap *midhook.Notification
+		want        string
+		requests    int
+	}{
+		"paid by DANA after a deny":       {at("credit-card", "plain", status("202", "deny"), late), at("dana", "snap", status("200", "settlement"), early), "snap", 2},
+		"paid at first":                   {at("gopay", "plain", status("200", "settlement"), early), at("dana", "snap", status("200", "settlement"), late), "plain", 1},
+		"refunded, then pending":          {at("gopay", "plain", status("200", "refund"), early), at("dana", "snap", status("201", "pending"), late), "plain", 2},
+		"refunded, then paid":             {at("gopay", "plain", status("200", "refund"), late), at("dana", "snap", status("200", "settlement"), early), "snap", 2},
+		"neither paid, the second later":  {at("gopay", "plain", status("202", "expire"), early), at("dana", "snap", status("201", "pending"), late), "snap", 2},
+		"neither paid, the first later":   {at("gopay", "plain", status("201", "pending"), late), at("dana", "snap", status("202", "expire"), early), "plain", 2},
+		"only what the second kind finds": {nil, at("dana", "snap", status("201", "pending"), early), "snap", 2},
+		"only what the first kind finds":  {at("gopay", "plain", status("201", "pending"), late), nil, "plain", 2},
+	} {
+		s := newStatusServer(t)
+		for _, n := range []*midhook.Notification{tt.plain, tt.snap} {
+			if n != nil {
+				s.Put(n)
+			}
+		}
+		n, err := s.Client().Get(t.Context(), "A-1")
+		require.NoError(t, err, name)
+		assert.Equal(t, tt.want, n.TransactionID, name)
+		assert.Equal(t, "A-1", n.OrderID, name)
+		assert.Equal(t, tt.requests, s.Requests(), name)
+	}
+}
+
+// Rule: a kept-alive connection that breaks makes two requests, not one more of the
+// transport's own.
+func TestStatusRetryOnKeptAliveConnections(t *testing.T) {
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("gopay"))
+	c := s.Client()
+	_, err := c.Get(t.Context(), "gopay-01")
+	require.NoError(t, err)
+	s.Be(midhooktest.Breaking)
+	_, err = c.Get(t.Context(), "gopay-01")
+	assert.ErrorIs(t, err, midhook.ErrStatusUnavailable)
+	assert.Equal(t, 1+2, s.Requests())
+}
+
+// Rule: a client that NewStatusClient did not make asks nobody, and says so.
+func TestZeroStatusClient(t *testing.T) {
+	for _, c := range []*midhook.StatusClient{{}, nil} {
+		_, err := c.Get(t.Context(), "A-1")
+		assert.ErrorContains(t, err, "NewStatusClient")
+		_, err = c.GetAccount(t.Context(), "acc-1")
+		assert.ErrorContains(t, err, "NewStatusClient")
+	}
+}

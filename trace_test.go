@@ -72,7 +72,7 @@ func TestTraceOfFailures(t *testing.T) {
 	failure := errors.New("database away")
 	for outcome, handler := range map[midhook.Outcome]http.HandlerFunc{
 		midhook.OutcomeHandlerFailed:     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		midhook.OutcomeHandlerRedirected: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 302) },
+		midhook.OutcomeHandlerRedirected: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
 		midhook.OutcomeHandlerPanicked:   func(http.ResponseWriter, *http.Request) { panic(failure) },
 	} {
 		var tr traced

@@ -27,15 +27,15 @@ echo '== API'
 ci/apidiff.sh
 
 before=$(git rev-parse HEAD)
-tags=()
+tags=() verified=
 take_back() {
-	local status=$?
-	[ $status -ne 0 ] || return 0
+	[ -z "$verified" ] || return 0
 	[ ${#tags[@]} -eq 0 ] || git tag -d "${tags[@]}" >/dev/null
 	git reset -q --hard "$before"
 	echo "release: failed; tags and commit of $version were taken back" >&2
 }
 trap take_back EXIT
+trap 'exit 130' INT TERM
 
 echo '== versions'
 ci/versions.sh "$version"
@@ -55,6 +55,7 @@ for module in $(ci/released.sh); do
 done
 
 ci/verify-release.sh "$version"
+verified=yes
 
 cat <<END
 

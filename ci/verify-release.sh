@@ -12,11 +12,11 @@ work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 # Our own modules come from this repository by git, never from a proxy; all
-# others as usual.
+# others as usual. -trimpath lets one build be used in every module cache.
 export GIT_CONFIG_COUNT=2
 export GIT_CONFIG_KEY_0="url.file://$repository.insteadOf" GIT_CONFIG_VALUE_0="https://$root"
 export GIT_CONFIG_KEY_1=safe.directory GIT_CONFIG_VALUE_1='*'
-export GOPRIVATE="$root,$root/*" GOFLAGS=-mod=mod GOWORK=off
+export GOPRIVATE="$root,$root/*" GOFLAGS="-mod=mod -trimpath" GOWORK=off
 
 # What others publish was downloaded before, and is served from there; it is
 # fetched where it was not.

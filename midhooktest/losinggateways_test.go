@@ -18,10 +18,7 @@ import (
 type decorated struct{ midhook.Gateway }
 
 // counting wraps a gateway in a field.
-type counting struct {
-	inner  midhook.Gateway
-	opened *int
-}
+type counting struct{ inner midhook.Gateway }
 
 func (c counting) Open(header http.Header, body []byte) (midhook.Message, error) {
 	return c.inner.Open(header, body)

@@ -10,16 +10,16 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	mux.Handle("POST /payouts/notification", hook.Handler(http.HandlerFunc(
-//		func(w http.ResponseWriter, r *http.Request) {
-//			n, _ := payout.FromContext(r.Context())
+//	mux.Handle("POST /payouts/notification", midhook.HandleValue(hook,
+//		func(ctx context.Context, n *payout.Notification) error {
 //			switch n.Status {
 //			case payout.StatusCompleted:
-//				markPaid(r.Context(), n.ReferenceNo)
+//				return markPaid(ctx, n.ReferenceNo, n.UpdatedAt)
 //			case payout.StatusFailed, payout.StatusRejected:
-//				markReturned(r.Context(), n.ReferenceNo)
+//				return markReturned(ctx, n.ReferenceNo, n.UpdatedAt)
 //			}
-//		})))
+//			return nil
+//		}))
 //
 // What [midhook.NewFor] guarantees holds: verified, one run at a time, at
 // least one that succeeds, answered within the budget.

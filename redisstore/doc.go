@@ -80,6 +80,6 @@
 //   - The clock. A lease ends by the server's wall clock: one that jumps ahead
 //     ends leases early. Keep it slewed, not stepped.
 //
-// So be unique in a database, too, beside the effect: by order or
-// by [midhook.Notification.IdempotencyKey], as with every store.
+// So be unique in a database, too, beside the effect: by order or by
+// [midhook.Notification.PaymentKey], as with every store.
 package redisstore

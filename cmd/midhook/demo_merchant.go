@@ -16,7 +16,7 @@ import (
 // The merchant's server key, and the one before it, which it still accepts.
 const (
 	serverKey = "SB-Mid-server-test"
-	oldKey    = "SB-Mid-server-old"
+	oldKey    = "SB-Mid-server-old-key-0001"
 )
 
 // merchant is the example: an HTTP server with midhook in front of a handler.

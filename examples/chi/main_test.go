@@ -7,11 +7,20 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
-	"github.com/midhook/midhook/examples/internal/demo"
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, demo.HTTP(routes)) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) { suite.RequireTimeouts(t, newServer("", nil)) }
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler { return routes(hook, newShop(ship)) })
+}
 
 func TestSuite(t *testing.T) {
 	suite.Run(t, suite.Framework{
@@ -53,9 +62,9 @@ func server(s suite.Setup) http.Handler {
 	case suite.LoginInside:
 		inside = append(inside, suite.RequireLogin)
 	}
-	handle := suite.Notification(s.Shop, shop)
-	r.With(suite.Tenant(shop), s.Hook.Handler).With(inside...).Post("/notification/{shop}", handle)
-	r.With(suite.Tenant(shop), s.Slow.Handler).With(inside...).Post("/slow/{shop}", handle)
+	handle := suite.Notification(s.Shop, shopOf)
+	r.With(suite.Tenant(shopOf), s.Hook.Handler).With(inside...).Post("/notification/{shop}", handle)
+	r.With(suite.Tenant(shopOf), s.Slow.Handler).With(inside...).Post("/slow/{shop}", handle)
 	r.Mount("/stripped", slashes(s, middleware.StripSlashes))
 	r.Mount("/redirected", slashes(s, middleware.RedirectSlashes))
 	return r
@@ -64,7 +73,7 @@ func server(s suite.Setup) http.Handler {
 func slashes(s suite.Setup, policy func(http.Handler) http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.Use(policy)
-	r.With(suite.Tenant(shop), s.Hook.Handler).Post("/{shop}", suite.Notification(s.Shop, shop))
+	r.With(suite.Tenant(shopOf), s.Hook.Handler).Post("/{shop}", suite.Notification(s.Shop, shopOf))
 	return r
 }
 
@@ -80,5 +89,5 @@ type quiet struct{ middleware.LogEntry }
 
 func (quiet) Panic(any, []byte) {}
 
-// shop is the route's parameter.
-func shop(r *http.Request) string { return chi.URLParam(r, "shop") }
+// shopOf is the route's parameter.
+func shopOf(r *http.Request) string { return chi.URLParam(r, "shop") }

@@ -9,12 +9,21 @@ import (
 	"github.com/labstack/echo/v5"
 	"github.com/labstack/echo/v5/middleware"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/echohook"
-	"github.com/midhook/midhook/examples/internal/demo"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, demo.HTTP(routes)) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) { suite.RequireTimeouts(t, newServer("", nil)) }
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler { return routes(hook, newShop(ship)) })
+}
 
 func TestSuite(t *testing.T) {
 	suite.Run(t, suite.Framework{

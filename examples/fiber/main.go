@@ -1,10 +1,15 @@
 // Command fiber receives Midtrans' notifications with fiber.
+//
+//	MIDTRANS_SERVER_KEY=SB-Mid-server-test-key-0001 go run ./fiber
 package main
 
 import (
 	"context"
+	"flag"
 	"log"
-	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -12,27 +17,46 @@ import (
 	"github.com/gofiber/fiber/v3/middleware/recover"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/examples/internal/demo"
 	"github.com/midhook/midhook/fiberhook"
 )
 
-func main() { demo.Main(serve) }
-
-func serve(ctx context.Context, hook *midhook.Middleware, l net.Listener) error {
-	return routes(hook).Listener(l, fiber.ListenConfig{GracefulContext: ctx, DisableStartupMessage: true})
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this address")
+	flag.Parse()
+	hook, err := midhook.New(os.Getenv("MIDTRANS_SERVER_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	// When ctx ends, fiber waits for the handlers that are running.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log.Printf("receiving notifications at http://%s/payments/notification", *addr)
+	if err := routes(hook, newShop(ship)).Listen(*addr, fiber.ListenConfig{GracefulContext: ctx, DisableStartupMessage: true}); err != nil {
+		log.Fatal(err)
+	}
 }
 
-func routes(hook *midhook.Middleware) *fiber.App {
-	app := fiber.New(fiber.Config{ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second}) // fiber has no limits of its own
-	app.Use(logger.New(), recover.New())
-	app.Post(demo.Path, fiberhook.New(hook), notified)
+// routes has time limits longer than the 5 s within which midhook answers: fiber has
+// none of its own.
+func routes(hook *midhook.Middleware, s *shop) *fiber.App {
+	app := fiber.New(fiber.Config{
+		ReadTimeout:  10 * time.Second,
+		WriteTimeout: 15 * time.Second,
+		IdleTimeout:  time.Minute,
+	})
+	app.Use(logger.New(logger.Config{Format: "${status} ${method} ${path} ${latency}\n"}), recover.New())
+	app.Post("/payments/notification", fiberhook.New(hook), s.notified)
 	return app
 }
 
-func notified(c fiber.Ctx) error {
+// notified runs for verified notifications only. Its error has Midtrans send the
+// notification again.
+func (s *shop) notified(c fiber.Ctx) error {
 	n, _ := fiberhook.FromContext(c)
-	if n.Paid() {
-		log.Printf("ship order %s", n.OrderID) // with n.IdempotencyKey() in a unique index
+	if n.Paid() { // otherwise it is not the payment that the order waits for
+		if err := s.shipOnce(c.Context(), n.OrderID); err != nil {
+			return err
+		}
 	}
-	return c.JSON(fiber.Map{"order": n.OrderID, "paid": n.Paid()})
+	return c.SendStatus(fiber.StatusOK)
 }

@@ -4,19 +4,36 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/log"
+	"github.com/gofiber/fiber/v3/middleware/adaptor"
 	"github.com/gofiber/fiber/v3/middleware/csrf"
 	"github.com/gofiber/fiber/v3/middleware/recover"
 	"github.com/stretchr/testify/require"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/suite"
 	"github.com/midhook/midhook/fiberhook"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, serve) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) {
+	config := routes(suite.Hook(t), newShop(ship)).Config()
+	suite.RequireTimeouts(t, &http.Server{ReadTimeout: config.ReadTimeout, WriteTimeout: config.WriteTimeout, IdleTimeout: config.IdleTimeout})
+}
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler {
+		return adaptor.FiberApp(routes(hook, newShop(ship)))
+	})
+}
 
 func TestSuite(t *testing.T) {
 	log.SetOutput(io.Discard)

@@ -1,31 +1,77 @@
 // Command gin receives Midtrans' notifications with gin.
+//
+//	MIDTRANS_SERVER_KEY=SB-Mid-server-test-key-0001 go run ./gin
 package main
 
 import (
+	"context"
+	"errors"
+	"flag"
 	"log"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/examples/internal/demo"
 	"github.com/midhook/midhook/ginhook"
 )
 
-func main() { demo.Main(demo.HTTP(routes)) }
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this address")
+	flag.Parse()
+	hook, err := midhook.New(os.Getenv("MIDTRANS_SERVER_KEY"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := newServer(*addr, routes(hook, newShop(ship)))
 
-func routes(hook *midhook.Middleware) http.Handler {
-	gin.SetMode(gin.ReleaseMode)
+	// Shutdown waits for the handlers that are running.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() { stopped <- server.Shutdown(context.Background()) })
+	log.Printf("receiving notifications at http://%s/payments/notification", *addr)
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+	if err := <-stopped; err != nil {
+		log.Fatal(err)
+	}
+}
+
+// newServer has time limits longer than the 5 s within which midhook answers.
+func newServer(addr string, handler http.Handler) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
+}
+
+func routes(hook *midhook.Middleware, s *shop) http.Handler {
 	r := gin.New()
 	r.Use(gin.Logger(), gin.Recovery())
-	r.POST(demo.Path, ginhook.New(hook), notified)
+	r.POST("/payments/notification", ginhook.New(hook), s.notified)
 	return r
 }
 
-func notified(c *gin.Context) {
+// notified runs for verified notifications only. Its error has Midtrans send the
+// notification again.
+func (s *shop) notified(c *gin.Context) {
 	n, _ := ginhook.FromContext(c)
-	if n.Paid() {
-		log.Printf("ship order %s", n.OrderID) // with n.IdempotencyKey() in a unique index
+	if !n.Paid() {
+		return // not the payment that the order waits for
 	}
-	c.JSON(http.StatusOK, gin.H{"order": n.OrderID, "paid": n.Paid()})
+	// The request's context and not gin's: midhook ends it when the handler has had
+	// its time.
+	if err := s.shipOnce(c.Request.Context(), n.OrderID); err != nil {
+		_ = c.Error(err)
+	}
 }

@@ -8,12 +8,21 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/midhook/midhook/examples/internal/demo"
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/suite"
 	"github.com/midhook/midhook/ginhook"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, demo.HTTP(routes)) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) { suite.RequireTimeouts(t, newServer("", nil)) }
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler { return routes(hook, newShop(ship)) })
+}
 
 func TestSuite(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)

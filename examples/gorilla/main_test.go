@@ -6,11 +6,20 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/midhook/midhook/examples/internal/demo"
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, demo.HTTP(routes)) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) { suite.RequireTimeouts(t, newServer("", nil)) }
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler { return routes(hook, newShop(ship)) })
+}
 
 func TestSuite(t *testing.T) {
 	suite.Run(t, suite.Framework{
@@ -32,7 +41,7 @@ func TestSuite(t *testing.T) {
 
 func server(s suite.Setup) http.Handler {
 	r := mux.NewRouter()
-	handle := http.Handler(suite.Notification(s.Shop, shop))
+	handle := http.Handler(suite.Notification(s.Shop, shopOf))
 	switch s.Around {
 	case suite.RecoveryOutside:
 		r.Use(suite.Recovery)
@@ -51,7 +60,7 @@ func server(s suite.Setup) http.Handler {
 			return http.TimeoutHandler(next, suite.TimeoutAfter, "too slow")
 		})
 	}
-	r.Use(suite.Tenant(shop))
+	r.Use(suite.Tenant(shopOf))
 	r.Handle("/notification/{shop}", s.Hook.Handler(handle)).Methods(http.MethodPost)
 	r.Handle("/slow/{shop}", s.Slow.Handler(handle)).Methods(http.MethodPost)
 	strict := r.NewRoute().Subrouter().StrictSlash(true)
@@ -59,5 +68,5 @@ func server(s suite.Setup) http.Handler {
 	return r
 }
 
-// shop is the route's parameter.
-func shop(r *http.Request) string { return mux.Vars(r)["shop"] }
+// shopOf is the route's parameter.
+func shopOf(r *http.Request) string { return mux.Vars(r)["shop"] }

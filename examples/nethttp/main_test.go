@@ -4,11 +4,20 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/midhook/midhook/examples/internal/demo"
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/examples/internal/suite"
 )
 
-func TestExample(t *testing.T) { suite.Example(t, demo.HTTP(routes)) }
+func TestMain(m *testing.M) { suite.Main(m, main) }
+
+func TestProgram(t *testing.T) { suite.Program(t) }
+
+func TestTimeouts(t *testing.T) { suite.RequireTimeouts(t, newServer("", nil)) }
+
+// Rule: the example's own router and handler stand what happens to every merchant.
+func TestScenarios(t *testing.T) {
+	suite.Scenarios(t, func(hook *midhook.Middleware, ship suite.Ship) http.Handler { return routes(hook, newShop(ship)) })
+}
 
 func TestSuite(t *testing.T) {
 	suite.Run(t, suite.Framework{
@@ -29,7 +38,7 @@ func TestSuite(t *testing.T) {
 }
 
 func server(s suite.Setup) http.Handler {
-	handle := http.Handler(suite.Notification(s.Shop, shop))
+	handle := http.Handler(suite.Notification(s.Shop, shopOf))
 	switch s.Around {
 	case suite.RecoveryInside:
 		handle = suite.Recovery(handle)
@@ -37,9 +46,9 @@ func server(s suite.Setup) http.Handler {
 		handle = suite.RequireLogin(handle)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /notification/{shop}", suite.Tenant(shop)(s.Hook.Handler(handle)))
-	mux.Handle("POST /slow/{shop}", suite.Tenant(shop)(s.Slow.Handler(handle)))
-	mux.Handle("POST /tree/{shop}/", suite.Tenant(shop)(s.Hook.Handler(handle)))
+	mux.Handle("POST /notification/{shop}", suite.Tenant(shopOf)(s.Hook.Handler(handle)))
+	mux.Handle("POST /slow/{shop}", suite.Tenant(shopOf)(s.Slow.Handler(handle)))
+	mux.Handle("POST /tree/{shop}/", suite.Tenant(shopOf)(s.Hook.Handler(handle)))
 
 	switch s.Around {
 	case suite.RecoveryOutside:
@@ -56,5 +65,5 @@ func server(s suite.Setup) http.Handler {
 	return mux
 }
 
-// shop is the route's parameter.
-func shop(r *http.Request) string { return r.PathValue("shop") }
+// shopOf is the route's parameter.
+func shopOf(r *http.Request) string { return r.PathValue("shop") }

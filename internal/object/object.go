@@ -89,12 +89,16 @@ func (t *Table) Decode(body []byte, text string, v any, member func(name string)
 	return t.DecodeMembers(body, text, v, func(name, _ string, _ bool) { member(name) })
 }
 
-// DecodeMembers is Decode, which tells member the JSON of each member, too, and
-// whether a field holds all of it.
+// DecodeMembers is Decode, which also tells member whether a field holds all of the
+// value, and the value's JSON if none does.
 func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name, json string, held bool)) error {
 	return t.decode(body, text, reflect.ValueOf(v).Elem(), func(m visited) {
-		if json := text[m.start:m.end]; json != "null" {
-			member(m.name, json, m.held)
+		switch json := text[m.start:m.end]; {
+		case json == "null":
+		case m.held:
+			member(m.name, "", true)
+		default:
+			member(m.name, json, false)
 		}
 	})
 }

@@ -161,7 +161,7 @@ func TestDecodeTellsMembers(t *testing.T) {
 	require.NoError(t, table.DecodeMembers([]byte(body), body, &outer{}, func(name, json string, held bool) {
 		told[name] = fmt.Sprint(json, " ", held)
 	}))
-	assert.Equal(t, map[string]string{"id": `"x" true`, "unknown": "1 false", "inner": `{"name":"not told"} true`}, told)
+	assert.Equal(t, map[string]string{"id": " true", "unknown": "1 false", "inner": " true"}, told)
 }
 
 // Rule: text that is not Unicode costs nothing but its own field, which is found as

@@ -120,7 +120,7 @@ func checkGuess(secret string) error {
 
 // placeholders are what stands for a key in examples and templates, without the
 // signs between words.
-var placeholders = []string{"serverkey", "merchantkey", "secretkey", "yourwebhook", "yourkey", "yoursecret", "yourmidtrans", "changeme", "changethis", "replaceme", "placeholder", "insertkey"}
+var placeholders = []string{"serverkey", "merchantkey", "yourwebhook", "yourkey", "yoursecret", "yourmidtrans", "changeme", "changethis", "replaceme", "placeholder", "insertkey"}
 
 func withoutPrefix(secret string) string {
 	for i := range prefixes {

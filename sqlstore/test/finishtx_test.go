@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -285,5 +286,41 @@ func TestFinishTxOfAConfirmedEvent(t *testing.T) {
 			assert.Equal(t, 200, w.Code, w.Body)
 		}
 		assert.Equal(t, 1, s.paid())
+	})
+}
+
+// What alternates comes again: the mark of one event forgets the other in the same
+// transaction, or neither happens.
+func TestFinishTxOfWhatAlternates(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		hook, err := midhook.New(testKey, midhook.WithStore(s.store), midhook.WithLogger(slog.New(slog.DiscardHandler)),
+			midhook.WithObserver(func(_ context.Context, e midhook.Event) { s.last = e }))
+		require.NoError(t, err)
+		send := func(key string, handle func(context.Context, *sql.Tx) error) midhook.Outcome {
+			msg := midhook.Message{Key: key, Subject: "account", Alternates: true}
+			_ = hook.HandleMessage(t.Context(), msg, []byte("{}"), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tx, err := s.db.BeginTx(r.Context(), nil)
+				require.NoError(t, err)
+				defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+				if err := handle(r.Context(), tx); err != nil {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}))
+			return s.last.Outcome
+		}
+		for range 2 {
+			for _, key := range []string{"linked", "unlinked"} {
+				assert.Equal(t, midhook.OutcomeHandled, send(key, s.good))
+				assert.Equal(t, midhook.OutcomeDuplicate, send(key, s.good))
+			}
+		}
+		assert.Equal(t, 4, s.paid())
+
+		send("linked", func(ctx context.Context, tx *sql.Tx) error {
+			require.NoError(t, s.store.FinishTx(ctx, tx))
+			return errors.New("failed")
+		})
+		assert.Equal(t, midhook.OutcomeDuplicate, send("unlinked", s.good), "what was rolled back has forgotten nothing")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"testing"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -33,6 +34,7 @@ var (
 	router  *gin.Engine
 	e       *echo.Echo
 	app     *fiber.App
+	t       *testing.T
 )
 
 // An order of the merchant's.
@@ -65,3 +67,10 @@ var books payoutBooks
 
 // extend prolongs a subscription, once for each transaction.
 func extend(ctx context.Context, subscription, transaction string) error { return nil }
+
+// testShop is the merchant's server in a test.
+type testShop struct{ http.Handler }
+
+func (testShop) timesFulfilled(orderID string) int { return 0 }
+
+func newShop(t *testing.T) testShop { return testShop{} }

@@ -21,7 +21,7 @@ import (
 	"github.com/midhook/midhook/midhooktest"
 )
 
-const key = "SB-Mid-server-test"
+const key = "SB-Mid-server-test-key-0001"
 
 // Framework is a framework under test.
 type Framework struct {
