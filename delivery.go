@@ -304,15 +304,18 @@ func (d *delivery) run(handle handler) (res result) {
 	return result{outcome: OutcomeHandlerFailed, err: err, own: d.passThrough || status < 500}
 }
 
-// bodyReader is a body that has been read, once more.
-type bodyReader struct{ bytes.Reader }
+// bodyReader is a body that has been read, once more. It has no WriteTo, which would
+// hand the body itself to a Writer.
+type bodyReader struct{ body bytes.Reader }
+
+func (r *bodyReader) Read(p []byte) (int, error) { return r.body.Read(p) }
 
 func (*bodyReader) Close() error { return nil }
 
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
-	d.again.Reset(d.body)
+	d.again.body.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
 	return r
