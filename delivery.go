@@ -200,7 +200,7 @@ func (d *delivery) run(handle handler) (res result) {
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
-	d.again.Reset(d.body)
+	d.again.body.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
 	return r
