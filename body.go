@@ -115,7 +115,10 @@ func readAll(r *http.Request, limit int64) ([]byte, error) {
 	}
 }
 
-// bodyReader is a body that has been read, once more.
-type bodyReader struct{ bytes.Reader }
+// bodyReader is a body that has been read, once more. It has no WriteTo, which would
+// hand the body itself to a Writer.
+type bodyReader struct{ body bytes.Reader }
+
+func (r *bodyReader) Read(p []byte) (int, error) { return r.body.Read(p) }
 
 func (*bodyReader) Close() error { return nil }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -28,8 +27,8 @@ type delivery struct {
 	opened  Message
 	message atomic.Pointer[Message] // opened, and nil until the body is authentic; what was confirmed replaces it
 	claim   claims
-	events  sync.Mutex            // the event of a late handler comes after the budget's
-	nested  atomic.Pointer[error] // what a handler of this Middleware has returned within this delivery's own
+	told    atomic.Pointer[chan struct{}] // closed when the budget's event has been told; nil before the budget
+	nested  atomic.Pointer[error]         // what a handler of this Middleware has returned within this delivery's own
 }
 
 // result is how a step of a delivery ends.
@@ -200,7 +199,7 @@ func (d *delivery) run(handle handler) (res result) {
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
-	d.again.Reset(d.body)
+	d.again.body.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
 	return r
@@ -268,10 +267,10 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 	}
 	stack := debug.Stack()
 	err = errors.Join(err, d.settle(result{outcome: OutcomeHandlerPanicked}).err)
-	if d.w.isDecided() {
-		d.tellLate(OutcomeLateFailed, err, stack...)
-	} else {
+	if d.w.decide() { // from here on the answer is that of whoever recovers the panic, and not the budget's
 		d.tell(OutcomeHandlerPanicked, 0, err, stack...)
+	} else {
+		d.tellLate(OutcomeLateFailed, err, stack...)
 	}
 	if v != nil {
 		panic(v)
@@ -281,8 +280,9 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 // answerAtBudget answers while the request's goroutine is busy.
 func (d *delivery) answerAtBudget() {
 	defer d.observation.recoverFrom(d.ctx, "the response budget")
-	d.events.Lock()
-	defer d.events.Unlock()
+	told := make(chan struct{}) // no lock: it would be held for as long as the peer takes to read
+	d.told.Store(&told)
+	defer close(told)
 	outcome, isRead := OutcomeBudgetExceeded, d.read.Load()
 	var reading io.Closer
 	if isRead {
@@ -314,7 +314,8 @@ func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
 
 // tellLate reports what happened after the budget, after the budget's own event.
 func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
-	d.events.Lock()
-	defer d.events.Unlock()
+	if told := d.told.Load(); told != nil {
+		<-*told
+	}
 	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
 }

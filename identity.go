@@ -52,7 +52,11 @@ func (n *Notification) IdempotencyKey() string {
 // reverses reports whether the event takes money back. Only such an event is known
 // by its refunds: in any other, someone wrote them into it.
 func (n *Notification) reverses() bool {
-	return n.is(StatusRefund) || n.is(StatusPartialRefund) || n.is(StatusChargeback) || n.is(StatusPartialChargeback)
+	switch n.status() {
+	case StatusRefund, StatusPartialRefund, StatusChargeback, StatusPartialChargeback:
+		return true
+	}
+	return false
 }
 
 // fingerprints are those of all refunds, in whichever order they are listed.

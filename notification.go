@@ -203,8 +203,11 @@ type Refund struct {
 // tolerant of everything else, because Midtrans adds fields at any time and
 // varies their types: what does not fit its field is left to
 // [Notification.Extra].
-func Parse(body []byte) (*Notification, error) {
-	n, err := decode(body)
+func Parse(body []byte) (*Notification, error) { return parse(body, string(body)) }
+
+// parse is Parse, whose Notification keeps text: the body as a string.
+func parse(body []byte, text string) (*Notification, error) {
+	n, err := decode(body, text)
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +222,8 @@ var notificationFields = object.TableOf[Notification]()
 
 // decode reads any JSON object that could be a notification, or the status
 // API's answer.
-func decode(body []byte) (*Notification, error) {
-	n := &Notification{raw: string(body)}
+func decode(body []byte, text string) (*Notification, error) {
+	n := &Notification{raw: text}
 	var payment, account bool
 	err := notificationFields.DecodeMembers(body, n.raw, n, func(name, json string, held bool) {
 		switch name {

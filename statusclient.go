@@ -240,7 +240,7 @@ func (c *StatusClient) get(ctx context.Context, path, id string, header http.Hea
 		return nil, fmt.Errorf("%w: an id is required", ErrTransactionNotFound)
 	}
 	status, body, err := c.api.Get(ctx, path, header)
-	n, malformed := decode(body)
+	n, malformed := decode(body, string(body))
 	code := strconv.Itoa(status)
 	if malformed == nil && status == http.StatusOK {
 		code = n.StatusCode

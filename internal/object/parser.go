@@ -1,0 +1,286 @@
+package object
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// parser reads one body.
+type parser struct {
+	dec     jsontext.Decoder
+	body    bytes.Buffer
+	text    string
+	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
+	escapes bool // there are any in text
+}
+
+// visited is a member that was read: its name, where in the text its value is, and
+// whether a field holds all of that.
+type visited struct {
+	name       string
+	start, end int
+	held       bool
+}
+
+var (
+	parsers       = sync.Pool{New: func() any { return new(parser) }}
+	anyText       = jsontext.AllowInvalidUTF8(true) // see unquote
+	errUnexpected = errors.New("not one JSON object")
+	errAmbiguous  = errors.New("a name differs from a field's in letter case only")
+	errTooMany    = fmt.Errorf("more than %d members", MaxMembers)
+)
+
+// MaxMembers is how many members a body may have, those of objects within it
+// included. What a decoder does for each of them, to find a name that is given
+// twice, is most of what a body costs.
+const MaxMembers = 1000
+
+// hasTooManyMembers counts the colons outside of strings, one for each member of
+// what is JSON.
+func hasTooManyMembers(text string) bool {
+	if strings.Count(text, ":") <= MaxMembers {
+		return false // as all but hostile bodies: this takes no time
+	}
+	members, inString := 0, false
+	for i := 0; i < len(text) && members <= MaxMembers; i++ {
+		switch c := text[i]; {
+		case c == '"':
+			inString = !inString
+		case c == '\\' && inString:
+			i++
+		case c == ':' && !inString:
+			members++
+		}
+	}
+	return members > MaxMembers
+}
+
+// decode reads the one JSON object that body is, and calls visit, if not nil, after
+// each of its members.
+func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(visited)) error {
+	if hasTooManyMembers(text) {
+		return errTooMany
+	}
+	p := parsers.Get().(*parser)
+	defer func() {
+		p.body, p.text = bytes.Buffer{}, "" // dec keeps body until the next one, or until the pool is emptied
+		parsers.Put(p)
+	}()
+	p.text, p.unicode, p.escapes = text, utf8.ValidString(text), strings.Contains(text, `\`)
+	p.body = *bytes.NewBuffer(body)
+	p.dec.Reset(&p.body, anyText)
+	return explain(p.whole(v, t, visit))
+}
+
+func (p *parser) whole(v reflect.Value, t *Table, visit func(visited)) error {
+	if p.dec.PeekKind() != jsontext.KindBeginObject {
+		return errUnexpected
+	}
+	if _, err := p.members(v, t, visit); err != nil {
+		return err
+	}
+	if _, err := p.dec.ReadToken(); err != io.EOF {
+		return cmp.Or(err, errUnexpected) // something follows the object
+	}
+	return nil
+}
+
+// explain says where a body stops being JSON. The decoder's own text would quote
+// the body.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case errors.Is(err, errAmbiguous):
+		return err
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return errors.New("a name is given twice")
+	case ok:
+		return fmt.Errorf("%w (at byte %d)", errUnexpected, syntax.ByteOffset)
+	default:
+		return errUnexpected
+	}
+}
+
+// members reads an object into a struct, and reports whether it holds all of it.
+func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole bool, err error) {
+	if _, err := p.dec.ReadToken(); err != nil {
+		return false, err
+	}
+	whole = true
+	for p.dec.PeekKind() == jsontext.KindString {
+		name, f, err := p.name(t)
+		if err != nil {
+			return false, err
+		}
+		m, err := p.value(v, f)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && m.held
+		if visit != nil {
+			m.name = name
+			visit(m)
+		}
+	}
+	_, err = p.dec.ReadToken()
+	return whole, err
+}
+
+// name reads a member's name, and finds its field, nil for an unknown name. It fails
+// for a name that only looks like a field's.
+func (p *parser) name(t *Table) (string, *field, error) {
+	quoted, err := p.simple()
+	if err != nil {
+		return "", nil, err
+	}
+	name, ok := p.unquote(quoted)
+	if !ok { // it names no field, but is found with replacement characters
+		b, _ := jsontext.AppendUnquote(nil, quoted)
+		name = string(b)
+	}
+	f := t.field(name)
+	if f == nil && t.folded[foldName(name)] {
+		return "", nil, errAmbiguous
+	}
+	return name, f, nil
+}
+
+// simple reads any value and returns its JSON text.
+func (p *parser) simple() (string, error) {
+	value, err := p.dec.ReadValue()
+	end := int(p.dec.InputOffset())
+	return p.text[end-len(value) : end], err
+}
+
+// value reads a value into the field f of the struct v. A field holds all of what it
+// has a place for, and null is nothing to hold.
+func (p *parser) value(v reflect.Value, f *field) (m visited, err error) {
+	if f != nil && f.elem != nil {
+		before := int(p.dec.InputOffset())
+		switch kind := p.dec.PeekKind(); {
+		case kind == jsontext.KindBeginArray && f.kind == reflect.Slice:
+			m.held, err = p.slice(v.Field(f.index), f.elem)
+			return p.since(before, m.held), err
+		case kind == jsontext.KindBeginObject && f.kind == reflect.Struct:
+			m.held, err = p.members(v.Field(f.index), f.elem, nil)
+			return p.since(before, m.held), err
+		}
+	}
+	text, err := p.simple()
+	if err != nil {
+		return m, err
+	}
+	m.end = int(p.dec.InputOffset())
+	m.start = m.end - len(text)
+	m.held = f != nil && (text == "null" || p.set(v, f, text))
+	return m, nil
+}
+
+// since is what was read since the decoder was at before, up to the value's first byte.
+func (p *parser) since(before int, held bool) visited {
+	end := int(p.dec.InputOffset())
+	text := strings.TrimLeft(p.text[before:end], ": \t\r\n")
+	return visited{start: end - len(text), end: end, held: held}
+}
+
+// set sets a field to a value, and reports whether it takes it.
+func (p *parser) set(v reflect.Value, f *field, value string) bool {
+	switch f.kind {
+	case reflect.String:
+		if value[0] != '"' && !isNumber(value) {
+			return false
+		}
+		text, ok := p.unquote(value)
+		if ok {
+			v.Field(f.index).SetString(text)
+		}
+		return ok
+	case reflect.Bool:
+		if value != "true" && value != "false" {
+			return false
+		}
+		v.Field(f.index).SetBool(value == "true")
+	case reflect.Int64:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return false
+		}
+		v.Field(f.index).SetInt(n)
+	case reflect.Slice:
+		if f.elem != nil {
+			return false
+		}
+		v.Field(f.index).SetBytes([]byte(value))
+	default:
+		return false
+	}
+	return true
+}
+
+// maxItems bounds the memory that a body can make of "refunds":[{},{},{}] and so on.
+const maxItems = 1000
+
+// slice reads an array into a slice of structs, leaving out what is no object.
+func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error) {
+	if _, err := p.dec.ReadToken(); err != nil {
+		return false, err
+	}
+	whole = true
+	for p.dec.PeekKind() != jsontext.KindEndArray {
+		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
+			if err := p.dec.SkipValue(); err != nil {
+				return false, err
+			}
+			whole = false
+			continue
+		}
+		slice.Grow(1)
+		slice.SetLen(slice.Len() + 1)
+		held, err := p.members(slice.Index(slice.Len()-1), elem, nil)
+		if err != nil {
+			return false, err
+		}
+		whole = whole && held
+	}
+	_, err = p.dec.ReadToken()
+	return whole, err
+}
+
+func isNumber(value string) bool {
+	return value[0] == '-' || '0' <= value[0] && value[0] <= '9'
+}
+
+// unquote returns the text of a JSON string, and a number's literal text. It fails
+// for a string that is not Unicode.
+func (p *parser) unquote(value string) (text string, ok bool) {
+	if value[0] != '"' {
+		return value, true
+	}
+	if p.unicode && !p.escapes {
+		return value[1 : len(value)-1], true
+	}
+	return unescape(value)
+}
+
+// unescape returns the text of a JSON string, whose syntax was checked when it was read.
+func unescape(quoted string) (text string, ok bool) {
+	if !strings.Contains(quoted, `\`) {
+		text = quoted[1 : len(quoted)-1]
+		return text, utf8.ValidString(text)
+	}
+	b, err := jsontext.AppendUnquote(nil, quoted)
+	return string(b), err == nil
+}
