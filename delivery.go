@@ -1,15 +1,12 @@
 package midhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,8 +27,8 @@ type delivery struct {
 	opened  Message
 	message atomic.Pointer[Message] // opened, and nil until the body is authentic; what was confirmed replaces it
 	claim   claims
-	events  sync.Mutex            // the event of a late handler comes after the budget's
-	nested  atomic.Pointer[error] // what a handler of this Middleware has returned within this delivery's own
+	told    atomic.Pointer[chan struct{}] // closed when the budget's event has been told; nil before the budget
+	nested  atomic.Pointer[error]         // what a handler of this Middleware has returned within this delivery's own
 }
 
 // result is how a step of a delivery ends.
@@ -61,111 +58,6 @@ func (d *delivery) startBudget() {
 func (d *delivery) leave() {
 	d.timer.Stop()
 	d.w.close()
-}
-
-// receive reads the body, within the budget and the limit.
-func (d *delivery) receive() result {
-	if d.r.Method != http.MethodPost {
-		return result{outcome: OutcomeMethodNotAllowed}
-	}
-	if d.r.ContentLength > d.maxBodyBytes {
-		return result{outcome: OutcomeBodyTooLarge}
-	}
-	body, err := d.readBody()
-	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
-	switch {
-	case tooLarge || int64(len(body)) > d.maxBodyBytes:
-		return result{outcome: OutcomeBodyTooLarge}
-	case err != nil:
-		return result{outcome: OutcomeBodyIncomplete, err: err}
-	case int64(len(body)) < d.r.ContentLength, d.r.ContentLength < 0 && len(body) == 0:
-		return result{outcome: OutcomeBodyIncomplete, err: errors.New("the body is shorter than was announced: has outer middleware read it?")}
-	}
-	d.body = body
-	d.read.Store(true)
-	return result{}
-}
-
-// readBody returns at the end of the budget at the latest: answerAtBudget ends a read
-// that takes too long. Where it cannot, the read is left behind.
-func (d *delivery) readBody() ([]byte, error) {
-	switch {
-	case d.r.Body == nil:
-		return nil, nil
-	case !d.mustLeaveReading():
-		return readAll(d.r, d.maxBodyBytes)
-	}
-	type read struct {
-		body []byte
-		err  error
-	}
-	done := make(chan read, 1)
-	go func() {
-		defer func() {
-			if v := recover(); v != nil {
-				done <- read{err: fmt.Errorf("reading the body panicked: %v", v)}
-			}
-		}()
-		body, err := readAll(d.r, d.maxBodyBytes)
-		done <- read{body, err}
-	}()
-	timer := time.NewTimer(time.Until(d.deadline))
-	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r.body, r.err
-	case <-timer.C:
-		return nil, ErrBudgetExceeded
-	}
-}
-
-// mustLeaveReading reports whether the body comes from a socket whose deadlines an
-// outer ResponseWriter hides. net/http's Close waits for the Read that is under way,
-// so nothing else than a goroutine of its own keeps such a Read from holding the
-// request past its budget.
-func (d *delivery) mustLeaveReading() bool {
-	if d.r.ContentLength == 0 || d.r.Context().Value(http.ServerContextKey) == nil {
-		return false
-	}
-	w := d.w.inner
-	for {
-		switch outer := w.(type) {
-		case interface{ SetReadDeadline(time.Time) error }:
-			return false
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = outer.Unwrap()
-		default:
-			return true
-		}
-	}
-}
-
-// firstRead is how much is read at first where the length is not known, and at most
-// where it is: memory grows with what arrives, not with what a stranger promises.
-const (
-	firstRead     = 1 << 10
-	firstPromised = 8 << 10
-)
-
-// readAll reads little more than limit bytes.
-func readAll(r *http.Request, limit int64) ([]byte, error) {
-	size := int64(firstRead)
-	if r.ContentLength >= 0 {
-		size = min(r.ContentLength, firstPromised)
-	}
-	body := make([]byte, 0, size+1) // one more, so that the end is seen without growing
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case err == io.EOF:
-			return body, nil
-		case err != nil || int64(len(body)) > limit:
-			return body, err
-		case len(body) == cap(body):
-			body = slices.Grow(body, bytes.MinRead)
-		}
-	}
 }
 
 // errNoEvent is the gateway's fault: nothing runs unclaimed.
@@ -304,14 +196,6 @@ func (d *delivery) run(handle handler) (res result) {
 	return result{outcome: OutcomeHandlerFailed, err: err, own: d.passThrough || status < 500}
 }
 
-// bodyReader is a body that has been read, once more. It has no WriteTo, which would
-// hand the body itself to a Writer.
-type bodyReader struct{ body bytes.Reader }
-
-func (r *bodyReader) Read(p []byte) (int, error) { return r.body.Read(p) }
-
-func (*bodyReader) Close() error { return nil }
-
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
@@ -383,10 +267,10 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 	}
 	stack := debug.Stack()
 	err = errors.Join(err, d.settle(result{outcome: OutcomeHandlerPanicked}).err)
-	if d.w.isDecided() {
-		d.tellLate(OutcomeLateFailed, err, stack...)
-	} else {
+	if d.w.decide() { // from here on the answer is that of whoever recovers the panic, and not the budget's
 		d.tell(OutcomeHandlerPanicked, 0, err, stack...)
+	} else {
+		d.tellLate(OutcomeLateFailed, err, stack...)
 	}
 	if v != nil {
 		panic(v)
@@ -396,8 +280,9 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 // answerAtBudget answers while the request's goroutine is busy.
 func (d *delivery) answerAtBudget() {
 	defer d.observation.recoverFrom(d.ctx, "the response budget")
-	d.events.Lock()
-	defer d.events.Unlock()
+	told := make(chan struct{}) // no lock: it would be held for as long as the peer takes to read
+	d.told.Store(&told)
+	defer close(told)
 	outcome, isRead := OutcomeBudgetExceeded, d.read.Load()
 	var reading io.Closer
 	if isRead {
@@ -429,7 +314,8 @@ func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
 
 // tellLate reports what happened after the budget, after the budget's own event.
 func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
-	d.events.Lock()
-	defer d.events.Unlock()
+	if told := d.told.Load(); told != nil {
+		<-*told
+	}
 	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -145,6 +144,7 @@ func (s *mortal) Release(ctx context.Context, c midhook.Claim) error {
 type world struct {
 	history history
 	api     *midhooktest.StatusServer // nil: no status check
+	asks    http.RoundTripper         // of the status check; nil: the api itself
 	shared  midhook.Store
 
 	mu       sync.Mutex
@@ -161,10 +161,14 @@ func (w *world) problem(format string, args ...any) {
 
 func transactionID(i int) string { return fmt.Sprintf("T-%d", i) }
 
+// personal is in every genuine body, and must be nowhere else.
+const personal = "name-of-a-customer"
+
 func (c change) notification(i int) *midhook.Notification {
 	tweaks := []midhooktest.Tweak{
 		midhooktest.Order("A-1"), midhooktest.Transaction(transactionID(i)),
 		midhooktest.Status(c.Code, c.Status), midhooktest.Fraud(c.Fraud),
+		midhooktest.Field("customer_details", map[string]any{"first_name": personal}),
 	}
 	if c.Refund != "" {
 		tweaks = append(tweaks, midhooktest.Field("refund_amount", c.Refund), midhooktest.Field("refund_key", "r-"+c.Refund))
@@ -175,20 +179,32 @@ func (c change) notification(i int) *midhook.Notification {
 // process is one of the merchant's processes, until it dies.
 func (w *world) process() (http.Handler, *mortal) {
 	store := &mortal{Store: w.shared}
-	opts := []midhook.Option{midhook.WithStore(store), midhook.WithLogger(slog.New(slog.DiscardHandler))}
+	hook := w.middleware(store, midhook.WithLogger(discard))
+	return hook.HandlerFunc(func(ctx context.Context, n *midhook.Notification) error { return w.handle(ctx, n, store) }), store
+}
+
+// middleware is that of a process which sees the shared store as store.
+func (w *world) middleware(store midhook.Store, opts ...midhook.Option) *midhook.Middleware {
+	opts = append(opts, midhook.WithStore(store))
 	if w.api != nil {
-		inProcess := roundTrip(func(r *http.Request) (*http.Response, error) {
-			rec := httptest.NewRecorder()
-			w.api.ServeHTTP(rec, r)
-			return rec.Result(), nil
-		})
-		opts = append(opts, midhook.WithStatusCheck(w.api.Client(midhook.WithHTTPClient(&http.Client{Transport: inProcess}))))
+		asks := w.asks
+		if asks == nil {
+			asks = roundTrip(w.askAPI)
+		}
+		opts = append(opts, midhook.WithStatusCheck(w.api.Client(midhook.WithHTTPClient(&http.Client{Transport: asks}))))
 	}
 	hook, err := midhook.New(testKey, opts...)
 	if err != nil {
 		panic(err)
 	}
-	return hook.HandlerFunc(func(ctx context.Context, n *midhook.Notification) error { return w.handle(ctx, n, store) }), store
+	return hook
+}
+
+// askAPI is a request to the API without a socket.
+func (w *world) askAPI(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	w.api.ServeHTTP(rec, r)
+	return rec.Result(), nil
 }
 
 func (w *world) handle(ctx context.Context, n *midhook.Notification, store *mortal) error {
@@ -301,6 +317,28 @@ func rank(n *midhook.Notification) int {
 	return 40
 }
 
+// runsOf are the runs of a transaction that succeeded.
+func (w *world) runsOf(tx string) (runs []*midhook.Notification) {
+	for _, n := range w.runs {
+		if n.TransactionID == tx {
+			runs = append(runs, n)
+		}
+	}
+	return runs
+}
+
+// isDone reports whether a run of the first of these events has succeeded, or one of a
+// later event that makes it void.
+func (w *world) isDone(events []*midhook.Notification) bool {
+	n := events[0]
+	return slices.ContainsFunc(w.runsOf(n.TransactionID), func(run *midhook.Notification) bool {
+		if run.IdempotencyKey() == n.IdempotencyKey() || rank(run) > rank(n) {
+			return true
+		}
+		return w.api != nil && slices.ContainsFunc(events, func(l *midhook.Notification) bool { return l.IdempotencyKey() == run.IdempotencyKey() })
+	})
+}
+
 // hold compares what the handler has seen of a transaction with what is true.
 func (w *world) hold(tx string, life []change, i int, delivered *sync.Map, signed []*midhook.Notification) {
 	var events []*midhook.Notification
@@ -309,28 +347,12 @@ func (w *world) hold(tx string, life []change, i int, delivered *sync.Map, signe
 			events = append(events, n)
 		}
 	}
-	var seen []*midhook.Notification
-	for _, n := range w.runs {
-		if n.TransactionID == tx {
-			seen = append(seen, n)
-		}
-	}
 	for at, n := range events {
-		if _, ok := delivered.Load(n); !ok {
-			continue
-		}
-		later := events[at:]
-		ran := slices.ContainsFunc(seen, func(run *midhook.Notification) bool {
-			if run.IdempotencyKey() == n.IdempotencyKey() || rank(run) > rank(n) {
-				return true
-			}
-			return w.api != nil && slices.ContainsFunc(later, func(l *midhook.Notification) bool { return l.IdempotencyKey() == run.IdempotencyKey() })
-		})
-		if !ran {
+		if _, ok := delivered.Load(n); ok && !w.isDone(events[at:]) {
 			w.problem("%s of %s was acknowledged without a successful run of it or of a later one", n.TransactionStatus, tx)
 		}
 	}
-	last := life[len(life)-1]
+	last, seen := life[len(life)-1], w.runsOf(tx)
 	if w.api == nil || len(seen) == 0 || strings.HasPrefix(string(last.Status), "partial_") {
 		return
 	}
@@ -347,13 +369,16 @@ func TestHistoriesOfAnOrder(t *testing.T) {
 	for _, checked := range []bool{false, true} {
 		t.Run(fmt.Sprintf("status check %v", checked), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				w := &world{history: drawHistory(rt, checked), shared: midhook.NewLRUStore(1000)}
+				w := &world{history: drawHistory(rt, checked)}
 				if checked {
 					w.api = midhooktest.NewStatusServer(testKey)
 					defer w.api.Close()
 				}
 				var problems []string
-				synctest.Test(t, func(t *testing.T) { problems = w.play(t.Context()) })
+				synctest.Test(t, func(t *testing.T) {
+					w.shared = midhook.NewLRUStore(1000) // by the bubble's clock
+					problems = w.play(t.Context())
+				})
 				for _, p := range problems {
 					rt.Error(p)
 				}

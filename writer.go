@@ -188,6 +188,13 @@ func (b *bufferedWriter) isDecided() bool {
 	return b.decided
 }
 
+// isExpired reports whether it was the budget that decided the response.
+func (b *bufferedWriter) isExpired() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expired
+}
+
 // decide makes the caller the one who sends the response. It reports false to all
 // but the first.
 func (b *bufferedWriter) decide() bool {
@@ -327,7 +334,7 @@ func (b *bufferedWriter) runDetached(fn func()) {
 	}()
 	select {
 	case goOn := <-end:
-		if !b.isDecided() {
+		if !b.isExpired() {
 			goOn()
 		}
 	case <-b.atEnd:

@@ -180,6 +180,51 @@ func TestLatePanic(t *testing.T) {
 	})
 }
 
+// Rule: a panic at the very moment at which the budget ends is told once, as the client
+// saw it: as a broken connection, or as the budget's answer and what came after it.
+func TestPanicAtTheEndOfTheBudget(t *testing.T) {
+	for range 50 {
+		inEachMode(t, func(t *testing.T, protocol string, opts []midhook.Option) {
+			hook, rec := newHook(t, opts...)
+			_, client := bubble(t, protocol, hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) {
+				time.Sleep(5 * time.Second)
+				panic("just now")
+			}}))
+			res, err := client.Post(bubbleURL, "application/json", bytes.NewReader(notify("gopay")))
+			pass(time.Minute)
+			if err == nil {
+				assert.Equal(t, 503, res.StatusCode)
+				assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
+				res.Body.Close()
+				return
+			}
+			assert.Equal(t, midhook.OutcomeHandlerPanicked, rec.outcomes()[0])
+			assert.Len(t, rec.outcomes(), 1)
+		})
+	}
+}
+
+// Rule: the late event comes after the budget's, and waits for it by no lock: a bubble
+// of the merchant's own tests would stand still while a peer does not read.
+func TestLateEventBesideAPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		_, client := bubble(t, "HTTP/1.1", hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
+			time.Sleep(6 * time.Second) // the answer at the budget is on its way
+			return errors.New("too late")
+		}))
+		conn, err := client.Transport.(*http.Transport).DialContext(t.Context(), "pipe", "merchant")
+		require.NoError(t, err)
+		defer conn.Close()
+		body := notify("gopay")
+		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		require.NoError(t, err)
+		pass(time.Minute)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
+		assert.ErrorContains(t, rec.events[0].Err, "has not left")
+	})
+}
+
 // The handler's context keeps values and outlives budget and client; it ends
 // with the grace, and says why. A handler that then gives up has not succeeded.
 func TestGrace(t *testing.T) {

@@ -13,6 +13,9 @@
 //     failure is the merchant's own: handler, store, API or record of orders. A handler
 //     that outlives the budget makes two events, budget_exceeded and late_handled or
 //     late_failed: leave the late ones out to count requests.
+//   - midhook.events ({event}) counts the events that the handler has handled, by
+//     midhook.status: a transaction's status that Midtrans documents, "challenge" for a
+//     capture that is challenged, "other" for anything else.
 //   - midhook.delivery.duration (s) is from the arrival of a request to its answer.
 //   - midhook.handler.duration (s) is the handler's alone. midhook.late says that it
 //     ended after the budget had been answered.
@@ -124,6 +127,7 @@ type hook struct {
 
 type instruments struct {
 	deliveries       metric.Int64Counter
+	events           metric.Int64Counter
 	deliveryDuration metric.Float64Histogram
 	handlerDuration  metric.Float64Histogram
 	handlerActive    metric.Int64UpDownCounter
@@ -140,6 +144,8 @@ func newInstruments(m metric.Meter) (i instruments) {
 	}
 	var err error
 	i.deliveries, err = m.Int64Counter("midhook.deliveries", metric.WithUnit("{delivery}"), metric.WithDescription("Events of deliveries, by outcome."))
+	report(err)
+	i.events, err = m.Int64Counter("midhook.events", metric.WithUnit("{event}"), metric.WithDescription("Events that were handled, by the transaction's status."))
 	report(err)
 	i.handlerActive, err = m.Int64UpDownCounter("midhook.handler.active", metric.WithUnit("{handler}"), metric.WithDescription("Handlers that run at this moment."))
 	report(err)
@@ -172,6 +178,10 @@ func (h *hook) observe(ctx context.Context, e midhook.Event) {
 		attrs = append(attrs, attribute.String("midhook.key", e.KeyLabel))
 	}
 	h.deliveries.Add(ctx, 1, metric.WithAttributes(attrs...))
+	switch e.Outcome {
+	case midhook.OutcomeHandled, midhook.OutcomeHandledPermanent, midhook.OutcomeLateHandled:
+		h.events.Add(ctx, 1, metric.WithAttributes(gateway(e.Gateway), attribute.String("midhook.status", status(e.Notification))))
+	}
 	if e.Outcome == midhook.OutcomeLateHandled || e.Outcome == midhook.OutcomeLateFailed {
 		return // the answer left at the budget, and the handler's time has a metric of its own
 	}
@@ -179,6 +189,23 @@ func (h *hook) observe(ctx context.Context, e midhook.Event) {
 	if lag, ok := lag(e); ok {
 		h.eventLag.Record(ctx, lag.Seconds(), metric.WithAttributes(gateway(e.Gateway)))
 	}
+}
+
+// status is one of a few names, whatever the body says: whoever holds a signed body can
+// write anything into this field.
+func status(n *midhook.Notification) string {
+	switch {
+	case n == nil:
+		return "other"
+	case n.TransactionStatus == midhook.StatusCapture && n.FraudStatus == midhook.FraudChallenge:
+		return "challenge"
+	}
+	switch n.TransactionStatus {
+	case midhook.StatusPending, midhook.StatusAuthorize, midhook.StatusCapture, midhook.StatusSettlement, midhook.StatusDeny, midhook.StatusCancel,
+		midhook.StatusExpire, midhook.StatusFailure, midhook.StatusRefund, midhook.StatusPartialRefund, midhook.StatusChargeback, midhook.StatusPartialChargeback:
+		return string(n.TransactionStatus)
+	}
+	return "other"
 }
 
 // lag is how long after the payment its notification arrived.

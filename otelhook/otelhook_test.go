@@ -227,3 +227,18 @@ func TestDefaults(t *testing.T) {
 		ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.Equal(t, 200, w.Code)
 }
+
+// Rule: what a stranger writes into a signed body makes no new series.
+func TestCardinalityIsBounded(t *testing.T) {
+	tm := newTelemetry(otelhook.WithKeyLabel())
+	h := newHook(t, tm.option).HandlerFunc(func(context.Context, *midhook.Notification) error { return nil })
+	for i := range 200 {
+		n := midhooktest.Sample("gopay", midhooktest.Order(fmt.Sprint("A-", i)), midhooktest.Status("200", midhook.TransactionStatus(fmt.Sprint("made_up_", i))),
+			midhooktest.Field("payment_type", fmt.Sprint("type-", i)), midhooktest.Field("currency", fmt.Sprint(i)))
+		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(n, testKey))
+	}
+	for name, points := range tm.collect(t) {
+		assert.LessOrEqual(t, len(points), 3, "%s: %v", name, points)
+	}
+	assert.Equal(t, []string{"midhook.gateway=midtrans,midhook.status=other 200"}, tm.collect(t)["midhook.events"])
+}
