@@ -25,7 +25,6 @@ var packages = map[string]string{
 	"opn":         "github.com/midhook/midhook/opn",
 	"otelhook":    "github.com/midhook/midhook/otelhook",
 	"os":          "os",
-	"otelhook":    "github.com/midhook/midhook/otelhook",
 	"paymongo":    "github.com/midhook/midhook/paymongo",
 	"payout":      "github.com/midhook/midhook/payout",
 	"recurring":   "github.com/midhook/midhook/recurring",
