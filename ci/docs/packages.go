@@ -24,6 +24,7 @@ var packages = map[string]string{
 	"midhooktest": "github.com/midhook/midhook/midhooktest",
 	"opn":         "github.com/midhook/midhook/opn",
 	"os":          "os",
+	"otelhook":    "github.com/midhook/midhook/otelhook",
 	"paymongo":    "github.com/midhook/midhook/paymongo",
 	"payout":      "github.com/midhook/midhook/payout",
 	"recurring":   "github.com/midhook/midhook/recurring",

@@ -35,8 +35,8 @@ func openSQLite(file string) (*database, error) {
 }
 
 // openPostgreSQL uses database/sql, so that both databases share the code. River then
-// polls for jobs, once a second. With its riverpgxv5, and pgx as in the example of a
-// shop, PostgreSQL tells the workers of a new job at once.
+// polls for jobs. With its riverpgxv5, and pgx as in the example of a shop, PostgreSQL
+// tells the workers of a new job at once.
 func openPostgreSQL(url string) (*database, error) {
 	db, err := sql.Open("pgx", url)
 	if err != nil {

@@ -56,6 +56,8 @@ func newInbox(d *database, handle func(context.Context, *midhook.Notification) e
 		Workers:      workers,
 		MaxAttempts:  attempts,
 		ErrorHandler: deadLetters{},
+		// Where the database cannot tell the workers of a new job, they look this often.
+		FetchPollInterval: 200 * time.Millisecond,
 		// What is handled needs not be kept. A dead letter stays for someone to look at.
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,

@@ -85,6 +85,8 @@ func run(ctx context.Context, c config) error {
 		WriteTimeout:      15 * time.Second,
 		IdleTimeout:       time.Minute,
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	reconciled := make(chan struct{})
 	go func() {
 		defer close(reconciled)
@@ -94,6 +96,7 @@ func run(ctx context.Context, c config) error {
 	}()
 	slog.Info("receiving notifications", "url", "http://"+c.addr+"/payments/notification")
 	err = serve(ctx, server, hook)
+	stop() // where the server has failed, nothing else has
 	<-reconciled
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"testing"
@@ -167,4 +168,23 @@ func TestPaidTwice(t *testing.T) {
 	}
 	require.Equal(t, 1, s.parcels(id))
 	require.Equal(t, 2, value[int](s, "SELECT count(*) FROM payments WHERE order_id = $1 AND paid", id))
+}
+
+// Rule: a shop that cannot work says why and ends, so that whoever started it notices.
+func TestRunFails(t *testing.T) {
+	s := startShop(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	good := config{addr: taken.Addr().String(), databaseURL: s.url, serverKey: key, statusURL: s.status.URL, statusCheck: true, reconcileEvery: time.Hour}
+	for what, spoil := range map[string]func(*config){
+		"address already in use":  func(*config) {},
+		"DATABASE_URL is not set": func(c *config) { c.databaseURL = "" },
+		"failed to connect":       func(c *config) { c.databaseURL = "postgres://127.0.0.1:1/none" },
+		"server key":              func(c *config) { c.serverKey = "" },
+	} {
+		c := good
+		spoil(&c)
+		require.ErrorContains(t, run(t.Context(), c), what)
+	}
 }
