@@ -48,7 +48,7 @@ type shop struct {
 	redirect bool                              // to a login page
 }
 
-func newShop(registry *prometheus.Registry) *shop {
+func newShop(registry *prometheus.Registry, opts ...otelhook.Option) *shop {
 	exported, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo(), exporter.WithoutTargetInfo())
 	if err != nil {
 		panic(err)
@@ -62,7 +62,7 @@ func newShop(registry *prometheus.Registry) *shop {
 			return midhook.Expectation{Amount: amount}, err
 		}),
 		midhook.WithLogger(slog.New(slog.DiscardHandler)),
-		otelhook.New(otelhook.WithKeyLabel(), otelhook.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(exported)))))
+		otelhook.New(append(opts, otelhook.WithKeyLabel(), otelhook.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(exported))))...))
 	if err != nil {
 		panic(err)
 	}

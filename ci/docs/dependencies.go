@@ -13,6 +13,7 @@ import (
 	_ "github.com/midhook/midhook/echohook"
 	_ "github.com/midhook/midhook/fiberhook"
 	_ "github.com/midhook/midhook/ginhook"
+	_ "github.com/midhook/midhook/otelhook"
 	_ "github.com/midhook/midhook/redisstore"
 	_ "github.com/midhook/midhook/sqlstore"
 	_ "github.com/redis/go-redis/v9"

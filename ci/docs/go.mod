@@ -9,6 +9,7 @@ replace (
 	github.com/midhook/midhook/echohook => ../../echohook
 	github.com/midhook/midhook/fiberhook => ../../fiberhook
 	github.com/midhook/midhook/ginhook => ../../ginhook
+	github.com/midhook/midhook/otelhook => ../../otelhook
 	github.com/midhook/midhook/redisstore => ../../redisstore
 	github.com/midhook/midhook/sqlstore => ../../sqlstore
 )
@@ -24,6 +25,7 @@ require (
 	github.com/midhook/midhook/echohook v0.0.0
 	github.com/midhook/midhook/fiberhook v0.0.0
 	github.com/midhook/midhook/ginhook v0.0.0
+	github.com/midhook/midhook/otelhook v0.0.0
 	github.com/midhook/midhook/redisstore v0.0.0
 	github.com/midhook/midhook/sqlstore v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
@@ -40,6 +42,8 @@ require (
 	github.com/gabriel-vasile/mimetype v1.4.12 // indirect
 	github.com/gin-contrib/sse v1.1.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
+	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-playground/locales v0.14.1 // indirect
 	github.com/go-playground/universal-translator v0.18.1 // indirect
 	github.com/go-playground/validator/v10 v10.30.1 // indirect
@@ -72,6 +76,11 @@ require (
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasthttp v1.78.0 // indirect
 	go.mongodb.org/mongo-driver/v2 v2.5.0 // indirect
+	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
+	go.opentelemetry.io/otel v1.47.0 // indirect
+	go.opentelemetry.io/otel/log v1.47.0 // indirect
+	go.opentelemetry.io/otel/metric v1.47.0 // indirect
+	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/arch v0.22.0 // indirect
 	golang.org/x/crypto v0.59.0 // indirect

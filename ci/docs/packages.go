@@ -23,6 +23,7 @@ var packages = map[string]string{
 	"midhook":     "github.com/midhook/midhook",
 	"midhooktest": "github.com/midhook/midhook/midhooktest",
 	"opn":         "github.com/midhook/midhook/opn",
+	"otelhook":    "github.com/midhook/midhook/otelhook",
 	"os":          "os",
 	"paymongo":    "github.com/midhook/midhook/paymongo",
 	"payout":      "github.com/midhook/midhook/payout",

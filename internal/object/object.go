@@ -7,6 +7,7 @@ package object
 import (
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -23,7 +24,7 @@ import (
 type Table struct {
 	of       reflect.Type
 	byLength [][]field       // few names have one length, so that a look costs less than a hash
-	folded   map[string]bool // the fields' names as foldName has them
+	folded   map[string]bool // the fields' names, which are ASCII, folded
 }
 
 // field says where a JSON member goes.
@@ -56,7 +57,7 @@ func tableOf(of reflect.Type) *Table {
 			t.byLength = append(t.byLength, nil)
 		}
 		t.byLength[len(name)] = append(t.byLength[len(name)], f)
-		t.folded[foldName(name)] = true
+		t.folded[strings.Map(fold, name)] = true
 	}
 	return t
 }
@@ -152,19 +153,31 @@ func Text(value []byte) (text string, ok bool) {
 	return text, ok
 }
 
-// foldName is a name as encoding/json compares it where no field has exactly that
-// name: letters of either case are alike, and so are the two that Unicode folds to
-// an ASCII letter, ſ to s and the Kelvin sign to k.
-func foldName(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case 'A' <= r && r <= 'Z':
-			return r + ('a' - 'A')
-		case r == '\u017f':
-			return 's'
-		case r == '\u212a':
-			return 'k'
+// looksLikeField reports whether encoding/json takes name for a field's where no field
+// has exactly that name.
+func (t *Table) looksLikeField(name string) bool {
+	var buf [64]byte
+	folded := buf[:0]
+	for _, r := range name {
+		r = fold(r)
+		if r >= utf8.RuneSelf || len(folded) == len(t.byLength) {
+			return false // no field has such a letter, or so many
 		}
-		return r
-	}, name)
+		folded = append(folded, byte(r))
+	}
+	return t.folded[string(folded)]
+}
+
+// fold is a letter as encoding/json compares it: either case is alike, and so are the
+// two letters that Unicode folds to an ASCII one, ſ to s and the Kelvin sign to k.
+func fold(r rune) rune {
+	switch {
+	case 'A' <= r && r <= 'Z':
+		return r + ('a' - 'A')
+	case r == '\u017f':
+		return 's'
+	case r == '\u212a':
+		return 'k'
+	}
+	return r
 }

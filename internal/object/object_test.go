@@ -74,6 +74,36 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Rule: what comes after the items that a slice takes is left out, but read as strictly.
+func TestDecodeManyItems(t *testing.T) {
+	items := strings.Repeat(`{},`, 1000)
+	for _, test := range []struct {
+		name, rest string
+		ok         bool
+	}{
+		{"one more", `{"name":"y"}`, true},
+		{"other values", `1,"y",[],{"name":{}},null`, true},
+		{"a name twice", `{"name":"y","name":"z"}`, false},
+		{"no JSON", `{"name":"y"},x`, false},
+		{"a comma too many", `{"name":"y"},`, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := decode(`{"items":[` + items + test.rest + `],"id":"after"}`)
+			if !test.ok {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Len(t, got.Items, 1000)
+			assert.Equal(t, "after", got.ID)
+		})
+	}
+	numbers := strings.Repeat(`1,`, 5000)
+	got, err := decode(`{"items":[` + numbers + `{"name":"x"}],"id":"after"}`)
+	require.NoError(t, err)
+	assert.Equal(t, outer{ID: "after"}, got)
+}
+
 // Rule: a name that encoding/json would take for a field's is refused, wherever
 // there are fields, in every spelling, and whether or not the field is given, too.
 func TestDecodeRefusesNamesThatFold(t *testing.T) {

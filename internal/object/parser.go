@@ -152,7 +152,7 @@ func (p *parser) name(t *Table) (string, *field, error) {
 		name = string(b)
 	}
 	f := t.field(name)
-	if f == nil && t.folded[foldName(name)] {
+	if f == nil && t.looksLikeField(name) {
 		return "", nil, errAmbiguous
 	}
 	return name, f, nil
@@ -233,27 +233,36 @@ func (p *parser) set(v reflect.Value, f *field, value string) bool {
 // maxItems bounds the memory that a body can make of "refunds":[{},{},{}] and so on.
 const maxItems = 1000
 
-// slice reads an array into a slice of structs, leaving out what is no object.
+// slice reads an array into a slice of structs, leaving out what is no object, and
+// what comes after maxItems.
 func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error) {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return false, err
 	}
 	whole = true
-	for p.dec.PeekKind() != jsontext.KindEndArray {
-		if p.dec.PeekKind() != jsontext.KindBeginObject || slice.Len() == maxItems {
-			if err := p.dec.SkipValue(); err != nil {
-				return false, err
-			}
-			whole = false
-			continue
+	kind := p.dec.PeekKind()
+	for items := 0; items < maxItems && kind != jsontext.KindEndArray; items++ {
+		held := false
+		if kind == jsontext.KindBeginObject {
+			slice.Grow(1)
+			slice.SetLen(slice.Len() + 1)
+			held, err = p.members(slice.Index(slice.Len()-1), elem, nil)
+		} else {
+			_, err = p.dec.ReadValue()
 		}
-		slice.Grow(1)
-		slice.SetLen(slice.Len() + 1)
-		held, err := p.members(slice.Index(slice.Len()-1), elem, nil)
 		if err != nil {
 			return false, err
 		}
 		whole = whole && held
+		kind = p.dec.PeekKind()
+	}
+	for kind != jsontext.KindEndArray { // to look at each kind would take as long as to read it
+		whole = false
+		if _, err = p.dec.ReadValue(); err != nil { // as at the array's end, which is no value
+			if kind = p.dec.PeekKind(); kind != jsontext.KindEndArray {
+				return false, err
+			}
+		}
 	}
 	_, err = p.dec.ReadToken()
 	return whole, err
@@ -281,6 +290,6 @@ func unescape(quoted string) (text string, ok bool) {
 		text = quoted[1 : len(quoted)-1]
 		return text, utf8.ValidString(text)
 	}
-	b, err := jsontext.AppendUnquote(nil, quoted)
+	b, err := jsontext.AppendUnquote(make([]byte, 0, 128), quoted) // most names and texts stay on the stack
 	return string(b), err == nil
 }
