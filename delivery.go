@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -315,7 +316,28 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	d.again.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
+	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
+		r.Header = r.Header.Clone()
+		r.Header.Set("Content-Type", "application/json")
+	}
 	return r
+}
+
+// isObject reports whether an authentic body is a JSON object.
+func isObject(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(body) > 0 && body[0] == '{'
+}
+
+// saysJSON reports whether a binder of a framework takes the body for JSON. The header
+// is not signed: as a form, one field's text would be read as other fields, and binders
+// that know no such type read the query instead.
+func saysJSON(contentType []string) bool {
+	if len(contentType) != 1 {
+		return false
+	}
+	parameters, ok := strings.CutPrefix(contentType[0], "application/json")
+	return ok && (parameters == "" || parameters[0] == ';')
 }
 
 // isAccepted reports whether the handler's own success is one to the sender. The
