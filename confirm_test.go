@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -230,25 +231,22 @@ func TestConfirmedEventInFlight(t *testing.T) {
 	capture := midhooktest.Sample("credit-card")
 	settlement := midhooktest.Sample("credit-card", midhooktest.Status("200", "settlement"))
 	s.Put(settlement)
-	hook, rec := newHook(t, midhook.WithStatusCheck(s.Client()))
-	inside, goOn := make(chan bool), make(chan bool)
-	h := hook.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside <- true; <-goOn }))
-	done := make(chan bool)
-	go func() {
-		h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(settlement, testKey))
-		close(done)
-	}()
-	<-inside
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
-	assert.Equal(t, 503, w.Code)
-	assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
-	close(goOn)
-	<-done
-	w = httptest.NewRecorder()
-	h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
-	assert.Equal(t, 200, w.Code)
-	assert.Equal(t, midhook.OutcomeSuperseded, rec.last().Outcome)
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t, midhook.WithStatusCheck(inProcess(s)))
+		h := hook.HandlerFunc(func(context.Context, *midhook.Notification) error { time.Sleep(20 * time.Second); return nil })
+		var all sync.WaitGroup
+		all.Go(func() { h.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(settlement, testKey)) })
+		time.Sleep(7 * time.Second) // the budget has been answered
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
+		assert.Equal(t, 503, w.Code)
+		assert.Equal(t, midhook.OutcomeInFlight, rec.last().Outcome)
+		all.Wait()
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, midhooktest.NewRequest(capture, testKey))
+		assert.Equal(t, 200, w.Code)
+		assert.Equal(t, midhook.OutcomeSuperseded, rec.last().Outcome)
+	})
 }
 
 // A status API that lags does not make an event that was not handled count as

@@ -153,6 +153,15 @@ func bubble(t testing.TB, protocol string, h http.Handler) (*http.Server, *http.
 	return server, &http.Client{Transport: transport}
 }
 
+// inProcess is a client of a status API without a socket, for a bubble.
+func inProcess(s *midhooktest.StatusServer) *midhook.StatusClient {
+	return s.Client(midhook.WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, r)
+		return rec.Result(), nil
+	})}))
+}
+
 const bubbleURL = "http://merchant.example/notification"
 
 var discard = slog.New(slog.DiscardHandler)

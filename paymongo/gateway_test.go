@@ -26,7 +26,7 @@ func TestNewRefuses(t *testing.T) {
 		{"whsk_test\n", "begins or ends with white space"},
 		{"whsk_te\x00st", "control characters"},
 		{"whsk_te st", "contains white space"},
-		{"whsk_", "is required"},
+		{"whsk_", "too short"},
 		{"hook_test_key_0001", "whsk_… is required"},
 		{"WHSK_test", "whsk_… is required"},
 		{"b21pc2Utd2ViaG9vay1zZWNyZXQ=", "whsk_… is required"},
