@@ -111,11 +111,11 @@ func runAttack(address string, p plan) {
 	}
 	start(floods1, func(int) { a.flood(ctx, &a.forged1, float64(p.forged)/2/floods1, a.floodHTTP1) })
 	start(floods2, func(int) { a.flood(ctx, &a.forged2, float64(p.forged)/2/floods2, a.floodHTTP2) })
-	start(p.slow/2, func(i int) { a.slowHTTP1(ctx, i%2 == 0) })
-	start(p.slow/2/slowStreams, func(int) { a.slowHTTP2(ctx) })
-	start(p.unread*9/10, func(int) { a.unreadHTTP1(ctx) })
-	start(p.unread/10, func(int) { a.unreadLargeHTTP1(ctx) })
-	start(p.unread/10, func(int) { a.unreadHTTP2(ctx) })
+	start(p.slow/2, func(i int) { repeat(ctx, &a.slow1, func() error { return a.slowBodyHTTP1(i%2 == 0) }) })
+	start(p.slow/2/slowStreams, func(int) { repeat(ctx, &a.slow2, a.slowBodiesHTTP2) })
+	start(p.unread*9/10, func(int) { repeat(ctx, &a.unread1, a.unreadHTTP1) })
+	start(p.unread/10, func(int) { repeat(ctx, &a.unread1, a.unreadLargeHTTP1) })
+	start(p.unread/10, func(int) { repeat(ctx, &a.unread2, a.unreadHTTP2) })
 	<-ctx.Done()
 	took := time.Since(began)
 	all.Wait()
@@ -127,4 +127,14 @@ func runAttack(address string, p plan) {
 		Unread1: a.unread1.report(), Unread2: a.unread2.report(),
 		Genuine: a.orders.Load(), Delay: a.delays.summary(), Empty: a.empty.summary(),
 	}))
+}
+
+// repeat does the same with one connection after another until ctx ends.
+func repeat(ctx context.Context, f *flow, once func() error) {
+	for ctx.Err() == nil {
+		if err := once(); err != nil {
+			f.fail(err)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
 }

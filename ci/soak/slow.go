@@ -18,17 +18,8 @@ const (
 	trickledFiller = " "
 )
 
-// slowHTTP1 sends one body after the other that does not arrive: byte by byte, or
-// not after its first bytes.
-func (a *attack) slowHTTP1(ctx context.Context, trickles bool) {
-	for ctx.Err() == nil {
-		if err := a.slowBodyHTTP1(trickles); err != nil {
-			a.slow1.fail(err)
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
-}
-
+// slowBodyHTTP1 sends a body that does not arrive: byte by byte, or not after its
+// first bytes.
 func (a *attack) slowBodyHTTP1(trickles bool) error {
 	conn, err := dial(a.address)
 	if err != nil {
@@ -63,17 +54,8 @@ func (a *attack) slowBodyHTTP1(trickles bool) error {
 	}
 }
 
-// slowHTTP2 does the same with many streams of one connection after the other. Each
-// connection has its streams until all have ended.
-func (a *attack) slowHTTP2(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := a.slowBodiesHTTP2(); err != nil {
-			a.slow2.fail(err)
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
-}
-
+// slowBodiesHTTP2 does the same with many streams of one connection, and ends when all
+// have ended.
 func (a *attack) slowBodiesHTTP2() error {
 	c, err := dialHTTP2(a.address)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -24,16 +23,7 @@ func (a *attack) holds() time.Duration { return a.budget + holdsAfter }
 
 // unreadHTTP1 sends forgeries and reads no answer. After some of them comes a body that
 // stalls: now and then its answer, at the budget, is the first that finds no room.
-func (a *attack) unreadHTTP1(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := a.unreadConnectionHTTP1(); err != nil {
-			a.unread1.fail(err)
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
-}
-
-func (a *attack) unreadConnectionHTTP1() error {
+func (a *attack) unreadHTTP1() error {
 	conn, err := dialSmall(a.address)
 	if err != nil {
 		return err
@@ -53,37 +43,26 @@ func (a *attack) unreadConnectionHTTP1() error {
 	return nil
 }
 
-// unreadLargeHTTP1 sends genuine notifications whose answers are large, and reads none.
-func (a *attack) unreadLargeHTTP1(ctx context.Context) {
-	for ctx.Err() == nil {
-		conn, err := dialSmall(a.address)
-		if err != nil {
-			a.unread1.fail(err)
-			time.Sleep(100 * time.Millisecond)
-			continue
-		}
-		body := a.genuine(kindLarge)
-		if _, err := conn.Write(append(requestHead(len(body)), body...)); err != nil {
-			a.unread1.fail(err)
-		}
-		a.unread1.sent()
-		time.Sleep(a.holds())
-		_ = conn.Close()
+// unreadLargeHTTP1 sends a genuine notification whose answer is large, and does not read
+// it.
+func (a *attack) unreadLargeHTTP1() error {
+	conn, err := dialSmall(a.address)
+	if err != nil {
+		return err
 	}
+	defer conn.Close()
+	body := a.genuine(kindLarge)
+	if _, err := conn.Write(append(requestHead(len(body)), body...)); err != nil {
+		return err
+	}
+	a.unread1.sent()
+	time.Sleep(a.holds())
+	return nil
 }
 
 // unreadHTTP2 opens streams with windows of nothing: forgeries, bodies that stall, and
 // genuine notifications whose handler takes longer than the budget.
-func (a *attack) unreadHTTP2(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := a.unreadConnectionHTTP2(); err != nil {
-			a.unread2.fail(err)
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
-}
-
-func (a *attack) unreadConnectionHTTP2() error {
+func (a *attack) unreadHTTP2() error {
 	c, err := dialHTTP2(a.address, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	if err != nil {
 		return err
