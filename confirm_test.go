@@ -352,6 +352,22 @@ func TestOwnerCannotBeAsked(t *testing.T) {
 	assert.ErrorIs(t, rec.last().Err, midhook.ErrStatusUnavailable)
 }
 
+// Rule: what turns out to be an event that was handled gives the claim on the notified one
+// back, and that is no error.
+func TestConfirmedEventWasHandled(t *testing.T) {
+	event := func(code string, status midhook.TransactionStatus) *midhook.Notification {
+		return midhooktest.Sample("bca-va", midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), midhooktest.Status(code, status))
+	}
+	s := newStatusServer(t)
+	s.Put(event("202", "deny")) // by the bank, after the settlement
+	deliver, got, rec := confirmed(t, s)
+	assert.Equal(t, 200, deliver(midhooktest.Body(event("202", "deny"), testKey)).Code)
+	assert.Equal(t, 200, deliver(midhooktest.Body(event("200", "settlement"), testKey)).Code)
+	assert.Equal(t, midhook.OutcomeDuplicate, rec.last().Outcome)
+	assert.NoError(t, rec.last().Err)
+	assert.Len(t, *got, 1)
+}
+
 // Rule: payment_type says which kind of request comes first, so that one is enough, and
 // no more: it is not signed.
 func TestPaymentTypeIsAHint(t *testing.T) {
