@@ -552,3 +552,19 @@ func TestPayAccountIsConfirmed(t *testing.T) {
 	_, err = s.Client().GetAccount(t.Context(), "acc/2")
 	assert.ErrorIs(t, err, midhook.ErrTransactionNotFound)
 }
+
+// Rule: one DANA payment that is presented for two orders, both of which are paid, runs
+// for both, for the status API does not say whose it is; the log asks for attention.
+func TestOnePaymentForTwoPaidOrders(t *testing.T) {
+	s := newStatusServer(t)
+	mine := midhooktest.Sample("dana", midhooktest.Order("mine"), midhooktest.Transaction("tx-mine"))
+	other := midhooktest.Sample("dana", midhooktest.Order("other"), midhooktest.Transaction("tx-other"))
+	presented := midhooktest.Sample("dana", midhooktest.Order("other"), midhooktest.Transaction("tx-mine"))
+	s.Put(mine)
+	s.Put(other)
+	deliver, _, rec := confirmed(t, s)
+	assert.Equal(t, 200, deliver(midhooktest.Body(mine, testKey)).Code)
+	assert.NotContains(t, rec.logged(), "attention")
+	assert.Equal(t, 200, deliver(midhooktest.Body(presented, testKey)).Code)
+	assert.Contains(t, rec.logged(), `attention="the order has another paid transaction`)
+}

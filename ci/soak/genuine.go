@@ -27,10 +27,10 @@ const (
 	kindUnread = "unread" // as kindSlow, from a peer that does not read
 	kindLarge  = "large"  // has a large answer, which its peer does not read
 
-	hangUpAfter = 100 * time.Millisecond
-	retryAfter  = 500 * time.Millisecond
-	retries     = 100 // of one event: more than any needs
-	duplicates  = 2   // of each, after it was handled
+	hangUpAfter  = 100 * time.Millisecond
+	retryAfter   = 500 * time.Millisecond
+	acknowledged = time.Minute // in which every event must be
+	duplicates   = 2           // of each, after it was handled
 )
 
 // mix is of what kinds how many of twenty genuine events are.
@@ -132,10 +132,11 @@ func (m *midtrans) live(kind string, client *http.Client) {
 
 // deliver sends one event until it is acknowledged.
 func (m *midtrans) deliver(kind string, body []byte, client *http.Client) bool {
-	for attempt := range retries {
+	deadline := time.Now().Add(acknowledged)
+	for first := true; time.Now().Before(deadline); first = false {
 		status, took := m.post(context.Background(), body, client)
 		m.note(status, took)
-		if kind == kindNew && attempt == 0 {
+		if kind == kindNew && first {
 			m.quick.add(took)
 		}
 		switch status {

@@ -79,7 +79,7 @@ func soak(p plan) bool {
 	genuine.wait()
 	fatal(attacker.Wait())
 	fatal(json.Unmarshal([]byte(said.String()), &f.attack))
-	f.after = server.settled(f.before.Goroutines)
+	f.after = server.settled(f.before)
 	server.stop()
 
 	f.genuine = genuine

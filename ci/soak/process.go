@@ -67,15 +67,21 @@ func (s *serverProcess) ask() serverState {
 	return serverState{}
 }
 
-// settled is the state when no more goroutines are left than before the load, or when
-// that takes too long.
-func (s *serverProcess) settled(before int) serverState {
+// settled is the state when nothing is left of the load, or when that takes too long.
+// The runtime lets go of timers that were stopped only little by little, and of what
+// they belong to.
+func (s *serverProcess) settled(before serverState) serverState {
 	for deadline := time.Now().Add(settles); ; time.Sleep(500 * time.Millisecond) {
 		state := s.ask()
-		if state.Goroutines <= before && state.InFlight == 0 || time.Now().After(deadline) {
+		if state.leaves(before) || time.Now().After(deadline) {
 			return state
 		}
 	}
+}
+
+// leaves reports whether no more is in the server than was before the load.
+func (st serverState) leaves(before serverState) bool {
+	return st.InFlight == 0 && st.Goroutines <= before.Goroutines && st.Heap <= before.Heap+heapMayVary
 }
 
 // stop ends the server, and what it has said is then complete.
