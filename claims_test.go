@@ -656,3 +656,17 @@ func TestUncommittedTransaction(t *testing.T) {
 		})
 	}
 }
+
+// Rule: under WithSuperseded what is not superseded keeps its stage: it counts for those
+// who share the store.
+func TestSupersededElsewhere(t *testing.T) {
+	store := midhook.NewLRUStore(10)
+	lenient, _ := newHook(t, midhook.WithStore(store), midhook.WithSuperseded())
+	strict, rec := newHook(t, midhook.WithStore(store))
+	deliver := func(hook *midhook.Middleware, body []byte) {
+		hook.Handler(&counter{}).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	}
+	deliver(lenient, notify("gopay"))
+	deliver(strict, notify("gopay", midhooktest.Status("201", "pending")))
+	assert.Equal(t, midhook.OutcomeSuperseded, rec.last().Outcome)
+}

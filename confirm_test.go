@@ -350,6 +350,32 @@ func TestOwnerCannotBeAsked(t *testing.T) {
 	assert.ErrorIs(t, rec.last().Err, midhook.ErrStatusUnavailable)
 }
 
+// Rule: what turns out to be an event that was handled gives the claim on the notified one
+// back, and that is no error unless it fails.
+func TestConfirmedEventWasHandled(t *testing.T) {
+	event := func(code string, status midhook.TransactionStatus) *midhook.Notification {
+		return midhooktest.Sample("bca-va", midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), midhooktest.Status(code, status))
+	}
+	for _, released := range []bool{true, false} {
+		s := newStatusServer(t)
+		s.Put(event("202", "deny")) // by the bank, after the settlement
+		store := midhooktest.NewFaultyStore(midhook.NewLRUStore(10))
+		deliver, got, rec := confirmed(t, s, midhook.WithStore(store))
+		assert.Equal(t, 200, deliver(midhooktest.Body(event("202", "deny"), testKey)).Code)
+		if !released {
+			store.OnRelease(midhooktest.LostRequest)
+		}
+		assert.Equal(t, 200, deliver(midhooktest.Body(event("200", "settlement"), testKey)).Code)
+		assert.Equal(t, midhook.OutcomeDuplicate, rec.last().Outcome)
+		assert.Len(t, *got, 1)
+		if released {
+			assert.NoError(t, rec.last().Err)
+		} else {
+			assert.ErrorIs(t, rec.last().Err, midhooktest.ErrStoreFault, "the claim that is left is told of")
+		}
+	}
+}
+
 // Rule: payment_type says which kind of request comes first, so that one is enough, and
 // no more: it is not signed.
 func TestPaymentTypeIsAHint(t *testing.T) {

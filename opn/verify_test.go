@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,14 @@ func TestVerifySecrets(t *testing.T) {
 		}
 	}
 	assert.ErrorIs(t, opn.Verify([]byte(testBody), testSignature, testTimestamp, testNow), midhook.ErrSignature, "no secret")
+}
+
+// Rule: the shortest secret and the longest timestamp that are allowed verify.
+func TestVerifyAtTheLimits(t *testing.T) {
+	secret := base64.StdEncoding.EncodeToString([]byte("sixteen bytes !!"))
+	const longest = 999_999_999_999 // in the year 33658
+	timestamp := strconv.Itoa(longest)
+	assert.NoError(t, opn.Verify([]byte(testBody), sign(secret, timestamp, testBody), timestamp, time.Unix(longest, 0), secret))
 }
 
 // Rule: a delivery is accepted within five minutes of its timestamp, before or
