@@ -369,3 +369,8 @@ func (s *lruStore) remove(l *lruList, which int, id int32) {
 		s.events.At(links.next).links[which].before = links.before
 	}
 }
+
+// Interface guards
+var (
+	_ Store = (*lruStore)(nil)
+)

@@ -215,3 +215,9 @@ func (d *delivery) process(handle handler) result {
 	d.conclude(res)
 	return res
 }
+
+// Interface guards
+var (
+	_ http.Handler  = (*receiver)(nil)
+	_ fmt.Formatter = Middleware{}
+)

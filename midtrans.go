@@ -221,3 +221,10 @@ func WithExpectation(fn func(context.Context, *Notification) (Expectation, error
 func WithTestNotifications() Option {
 	return func(s *settings) error { s.handOnTests = true; return nil }
 }
+
+// Interface guards
+var (
+	_ Gateway = midtrans{}
+	_ Named   = midtrans{}
+	_ hinter  = midtrans{}
+)

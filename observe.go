@@ -2,6 +2,7 @@ package midhook
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -186,3 +187,10 @@ func (o *observation) log(ctx context.Context, e Event, r *http.Request, stack [
 	l.suppressed.Add(1)
 	l.sometimes.Do(func() { write(l.suppressed.Swap(0) - 1) })
 }
+
+// Interface guards
+var (
+	_ fmt.Formatter  = Event{}
+	_ json.Marshaler = Event{}
+	_ slog.LogValuer = Event{}
+)

@@ -1,6 +1,7 @@
 package midhook
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 
@@ -82,3 +83,11 @@ func (n *Notification) Attention() string {
 func (n *Notification) reversible() bool {
 	return n.SettlementTime != "" || n.PermataVANumber != "" || n.PaymentType == "echannel" || n.PaymentType == "cstore"
 }
+
+// Interface guards
+var (
+	_ fmt.Formatter    = Notification{}
+	_ json.Marshaler   = Notification{}
+	_ json.Unmarshaler = (*Notification)(nil)
+	_ slog.LogValuer   = (*Notification)(nil)
+)

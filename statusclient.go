@@ -257,3 +257,8 @@ func (c *StatusClient) get(ctx context.Context, path, id string, header http.Hea
 	n.confirmed = true
 	return n, nil
 }
+
+// Interface guards
+var (
+	_ fmt.Formatter = StatusClient{}
+)
