@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +43,7 @@ const (
 type shop struct {
 	handler http.Handler
 	store   *midhooktest.FaultyStore
-	orders  int
+	orders  atomic.Int64
 
 	do       func(*midhook.Notification) error // what its handler does; nil: succeed
 	redirect bool                              // to a login page
@@ -85,9 +86,9 @@ func newShop(registry *prometheus.Registry, opts ...otelhook.Option) *shop {
 
 // send delivers a notification of a new order.
 func (s *shop) send(key string, tweaks ...midhooktest.Tweak) {
-	s.orders++
+	order := s.orders.Add(1)
 	n := midhooktest.Sample("credit-card", append([]midhooktest.Tweak{
-		midhooktest.Order(fmt.Sprint("A-", s.orders)), midhooktest.Transaction(fmt.Sprint("T-", s.orders)), midhooktest.Status("200", "settlement"),
+		midhooktest.Order(fmt.Sprint("A-", order)), midhooktest.Transaction(fmt.Sprint("T-", order)), midhooktest.Status("200", "settlement"),
 	}, tweaks...)...)
 	s.handler.ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(n, key))
 }
@@ -96,11 +97,36 @@ func (s *shop) send(key string, tweaks ...midhooktest.Tweak) {
 type scenario struct {
 	step  time.Duration // 1 m by default
 	steps int
+	gap   [2]int // from and to which step nothing is scraped
 	play  func(s *shop, step int)
 }
 
 var scenarios = map[string]scenario{
-	"": {steps: 120, play: func(s *shop, _ int) { s.send(testKey) }}, // all is well
+	"all is well": {steps: 120, play: func(s *shop, _ int) { s.send(testKey) }},
+	// Duplicates, now and then a stranger, and handlers that are slow and late but succeed.
+	"busy": {steps: 60, play: func(s *shop, step int) {
+		if step%10 == 0 {
+			s.send("SB-Mid-server-somebody-elses-key")
+		}
+		s.do = func(*midhook.Notification) error { time.Sleep(time.Second); return nil }
+		for range 8 {
+			s.send(testKey)
+			s.send(testKey, midhooktest.Order("A-1"), midhooktest.Transaction("T-1"))
+		}
+	}},
+	// A panic that was mended long ago must not come back with a gap in the scrapes.
+	"gap": {steps: 45, gap: [2]int{20, 32}, play: func(s *shop, step int) {
+		s.do = nil
+		if step == 0 {
+			s.do = func(*midhook.Notification) error { panic("nil map") }
+		}
+		s.send(testKey)
+	}},
+	"a shop with two payments a day": {step: 10 * time.Minute, steps: 60, play: func(s *shop, step int) {
+		if step == 2 || step == 31 {
+			s.send(testKey)
+		}
+	}},
 	"MidhookForgedSignatures": {steps: 30, play: func(s *shop, _ int) {
 		s.send(testKey)
 		for range 10 {
@@ -131,13 +157,15 @@ var scenarios = map[string]scenario{
 		s.send(testKey)
 	}},
 	"MidhookHandlersStuck": {steps: 30, play: func(s *shop, step int) {
-		if step < 3 {
-			s.send(testKey)
-			return
-		}
+		s.send(testKey) // the others go on
 		if step == 3 {
-			s.do = func(*midhook.Notification) error { time.Sleep(40 * time.Minute); return nil }
-			go s.send(testKey)
+			s.do = func(n *midhook.Notification) error {
+				if n.OrderID == "A-stuck" {
+					time.Sleep(40 * time.Minute)
+				}
+				return nil
+			}
+			go s.send(testKey, midhooktest.Order("A-stuck"))
 		}
 	}},
 	"MidhookSlowDeliveries": {steps: 30, play: func(s *shop, _ int) {
@@ -182,6 +210,9 @@ func (sc scenario) scrape(t *testing.T) series {
 			sc.play(s, step)
 			families, err := registry.Gather()
 			require.NoError(t, err)
+			if step >= sc.gap[0] && step < sc.gap[1] {
+				families = nil
+			}
 			for name, value := range samples(families) {
 				for len(all[name]) < step {
 					all[name] = append(all[name], math.NaN()) // not there yet
@@ -316,13 +347,15 @@ func TestAlerts(t *testing.T) {
 	for _, m := range alertNames.FindAllStringSubmatch(text, -1) {
 		names = append(names, m[1])
 	}
-	require.ElementsMatch(t, slices.Collect(maps.Keys(scenarios)), append(names, ""), "a scenario for each alert")
+	for _, name := range names {
+		require.Contains(t, scenarios, name, "a scenario for each alert")
+	}
 
 	for name, sc := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			at := (time.Duration(sc.steps-1) * sc.every()).String()
 			firing := exprTest{Expr: `count(ALERTS{alertstate="firing"})`, At: at}
-			if name != "" {
+			if slices.Contains(names, name) {
 				firing = exprTest{Expr: `count(ALERTS{alertname="` + name + `",alertstate="firing"})`, At: at, Samples: []sample{{"{}", 1}}}
 			}
 			tests := unitTests{RuleFiles: []string{path}, Interval: "1m", Tests: []unitTest{{
