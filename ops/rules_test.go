@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -154,6 +155,12 @@ var scenarios = map[string]scenario{
 	}},
 	"MidhookStoreErrors": {steps: 15, play: func(s *shop, step int) {
 		s.store.SetDown(step >= 8)
+		s.send(testKey)
+	}},
+	"MidhookStoreErrors: finish alone": {steps: 15, play: func(s *shop, step int) {
+		if step >= 8 {
+			s.store.OnFinish(midhooktest.LostRequest, midhooktest.LostRequest, midhooktest.LostRequest)
+		}
 		s.send(testKey)
 	}},
 	"MidhookHandlersStuck": {steps: 30, play: func(s *shop, step int) {
@@ -325,6 +332,49 @@ func promtool(t *testing.T) string {
 	return path
 }
 
+// keep has the tests write what they have seen, for who reads the documentation.
+var keep = flag.Bool("keep", false, "write docs/outage")
+
+func keepFile(t *testing.T, name, text string) {
+	t.Helper()
+	if *keep {
+		dir := filepath.Join("..", "docs", "outage")
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+}
+
+func (u unitTests) run(t *testing.T, tool string) ([]byte, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "test.yml")
+	encoded, err := json.Marshal(u)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, encoded, 0o600))
+	return exec.Command(tool, "test", "rules", file).CombinedOutput()
+}
+
+// show is promtool's own account of the alerts that fire at these times. It prints what
+// fires only where it was told to expect nothing.
+func (u unitTests) show(t *testing.T, tool string, at ...string) string {
+	t.Helper()
+	u.Tests = slices.Clone(u.Tests)
+	u.Tests[0].Exprs = nil
+	for _, time := range at {
+		u.Tests[0].Exprs = append(u.Tests[0].Exprs, exprTest{Expr: `ALERTS{alertstate="firing"}`, At: time})
+	}
+	out, err := u.run(t, tool)
+	if err == nil {
+		return "no alert fires\n"
+	}
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "expr:") || strings.HasPrefix(line, "got:") || strings.HasPrefix(line, "{") {
+			lines = append(lines, line+"\n")
+		}
+	}
+	return strings.Join(lines, "")
+}
+
 var alertNames = regexp.MustCompile(`(?m)^ +- alert: (\w+)$`)
 
 func rules(t *testing.T) (path, text string) {
@@ -351,25 +401,27 @@ func TestAlerts(t *testing.T) {
 		require.Contains(t, scenarios, name, "a scenario for each alert")
 	}
 
-	for name, sc := range scenarios {
+	var shown strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(scenarios)) {
+		sc := scenarios[name]
+		alert, _, _ := strings.Cut(name, ":")
 		t.Run(name, func(t *testing.T) {
 			at := (time.Duration(sc.steps-1) * sc.every()).String()
 			firing := exprTest{Expr: `count(ALERTS{alertstate="firing"})`, At: at}
-			if slices.Contains(names, name) {
-				firing = exprTest{Expr: `count(ALERTS{alertname="` + name + `",alertstate="firing"})`, At: at, Samples: []sample{{"{}", 1}}}
+			if slices.Contains(names, alert) {
+				firing = exprTest{Expr: `count(ALERTS{alertname="` + alert + `",alertstate="firing"})`, At: at, Samples: []sample{{"{}", 1}}}
 			}
 			tests := unitTests{RuleFiles: []string{path}, Interval: "1m", Tests: []unitTest{{
 				Name: name, Interval: sc.every().String(), Input: sc.scrape(t).input(), Exprs: []exprTest{firing},
 			}}}
-			file := filepath.Join(t.TempDir(), "test.yml")
-			encoded, err := json.Marshal(tests)
-			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(file, encoded, 0o600))
-			out, err := exec.Command(tool, "test", "rules", file).CombinedOutput()
+			out, err := tests.run(t, tool)
 			assert.NoError(t, err, "%s", out)
-			t.Logf("%s", out)
+			if *keep {
+				fmt.Fprintf(&shown, "== %s\n%s\n", name, tests.show(t, tool, at))
+			}
 		})
 	}
+	keepFile(t, "alerts.txt", shown.String())
 }
 
 // Rule: rules and dashboard name metrics and labels that exist.
