@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/midhook/midhook"
@@ -108,38 +110,58 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
-// BenchmarkConfirmed is a delivery whose status is asked for, over a loopback
-// socket, beside one that is not. conns/1000 is how many connections a thousand
-// confirmations open.
+// BenchmarkConfirmed is a delivery whose status is asked for, over a loopback socket,
+// beside the question alone and a delivery without it, at one and at 64 at a time.
+// conns/1000 is how many connections a thousand of them open.
 func BenchmarkConfirmed(b *testing.B) {
-	s := newStatusServer(b)
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	for _, bm := range []struct {
-		name string
-		opts []midhook.Option
-	}{
-		{"off", nil},
-		{"on", []midhook.Option{midhook.WithStatusCheck(s.Client())}},
-	} {
-		b.Run(bm.name, func(b *testing.B) {
-			b.ReportAllocs()
-			hook, err := midhook.New(testKey, append(bm.opts, midhook.WithLogger(discard))...)
-			if err != nil {
-				b.Fatal(err)
-			}
-			h := hook.Handler(next)
-			before := s.Connections()
-			w := &fakeWriter{http.Header{}}
-			for i := 0; b.Loop(); i++ {
-				b.StopTimer()
-				n := midhooktest.Sample("gopay", midhooktest.Order(strconv.Itoa(i)), midhooktest.Transaction("tx-"+strconv.Itoa(i)))
-				s.Put(n)
-				r := midhooktest.NewRequest(n, testKey)
-				b.StartTimer()
-				h.ServeHTTP(w, r)
-			}
-			b.ReportMetric(float64(s.Connections()-before)*1000/float64(b.N), "conns/1000")
-		})
+	type asked struct {
+		n       *midhook.Notification
+		request *http.Request
+	}
+	deliver := func(opts ...midhook.Option) func(*testing.B, asked) {
+		hook, err := midhook.New(testKey, append(opts, midhook.WithLogger(discard))...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h := hook.Handler(next)
+		return func(_ *testing.B, a asked) { h.ServeHTTP(&fakeWriter{http.Header{}}, a.request) }
+	}
+	for _, atOnce := range []int{1, 64} {
+		for _, name := range []string{"delivery", "question", "both"} {
+			b.Run(name+"/"+strconv.Itoa(atOnce), func(b *testing.B) {
+				s := newStatusServer(b)
+				client := s.Client()
+				run := map[string]func(*testing.B, asked){
+					"delivery": deliver(),
+					"question": func(b *testing.B, a asked) {
+						if _, err := client.Get(b.Context(), a.n.TransactionID); err != nil {
+							b.Error(err)
+						}
+					},
+					"both": deliver(midhook.WithStatusCheck(client)),
+				}[name]
+				all := make([]asked, b.N)
+				for i := range all {
+					n := midhooktest.Sample("gopay", midhooktest.Order(strconv.Itoa(i)), midhooktest.Transaction("tx-"+strconv.Itoa(i)))
+					s.Put(n)
+					all[i] = asked{n, midhooktest.NewRequest(n, testKey)}
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				var at atomic.Int64
+				var workers sync.WaitGroup
+				for range atOnce {
+					workers.Go(func() {
+						for i := at.Add(1) - 1; i < int64(b.N); i = at.Add(1) - 1 {
+							run(b, all[i])
+						}
+					})
+				}
+				workers.Wait()
+				b.ReportMetric(float64(s.Connections())*1000/float64(b.N), "conns/1000")
+			})
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,6 +301,75 @@ func TestStatusOfAnotherTransaction(t *testing.T) {
 	assert.ErrorIs(t, err, midhook.ErrStatusUnavailable)
 }
 
+// fixedAPI answers every question with the next of some transactions, the last one
+// again and again, and counts the questions. "" is an answer that fails.
+func fixedAPI(t *testing.T, answers ...[]byte) (client *midhook.StatusClient, asked *atomic.Int64) {
+	asked = new(atomic.Int64)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer := answers[min(int(asked.Add(1)), len(answers))-1]
+		if len(answer) == 0 {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		_, _ = w.Write(answer)
+	}))
+	t.Cleanup(api.Close)
+	client, err := midhook.NewStatusClient(testKey, midhook.WithBaseURL(api.URL))
+	require.NoError(t, err)
+	return client, asked
+}
+
+// Rule: an answer that is about another thing than was notified contradicts it, and the
+// error names the field.
+func TestAnswerAboutAnotherThing(t *testing.T) {
+	for field, other := range map[string]midhooktest.Tweak{
+		"order_id":       midhooktest.Order("B-2"),
+		"transaction_id": midhooktest.Transaction("tx-2"),
+		"gross_amount":   midhooktest.Amount("20000.00"),
+		"currency":       midhooktest.Field("currency", "USD"),
+		"merchant_id":    midhooktest.Field("merchant_id", "G999999999"),
+	} {
+		tweaks := []midhooktest.Tweak{midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), midhooktest.Amount("10000.00")}
+		client, _ := fixedAPI(t, notify("gopay", append(tweaks, other)...))
+		hook, rec := newHook(t, midhook.WithStatusCheck(client))
+		next := &counter{}
+		w := httptest.NewRecorder()
+		hook.Handler(next).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(notify("gopay", tweaks...))))
+		assert.Equal(t, 403, w.Code, field)
+		assert.Zero(t, next.runs.Load(), field)
+		assert.Equal(t, midhook.OutcomeContradicted, rec.last().Outcome, field)
+		assert.ErrorContains(t, rec.last().Err, field)
+	}
+}
+
+// Rule: where the order cannot be asked for whose transaction it is, the event says why.
+func TestOwnerCannotBeAsked(t *testing.T) {
+	client, _ := fixedAPI(t, notify("dana", midhooktest.Order("tx-1"), midhooktest.Transaction("tx-1")), nil)
+	hook, rec := newHook(t, midhook.WithStatusCheck(client))
+	w := httptest.NewRecorder()
+	body := notify("dana", midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"))
+	hook.Handler(&counter{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+	assert.Equal(t, 503, w.Code)
+	assert.ErrorIs(t, rec.last().Err, midhook.ErrStatusUnavailable)
+}
+
+// Rule: payment_type says which kind of request comes first, so that one is enough, and
+// no more: it is not signed.
+func TestPaymentTypeIsAHint(t *testing.T) {
+	for _, sample := range []string{"gopay", "dana"} {
+		for _, claimed := range []string{"gopay", "dana"} {
+			s := newStatusServer(t)
+			s.Put(midhooktest.Sample(sample, midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), midhooktest.Amount("10000.00")))
+			deliver, got, _ := confirmed(t, s)
+			body := notify(sample, midhooktest.Order("A-1"), midhooktest.Transaction("tx-1"), midhooktest.Amount("10000.00"), midhooktest.Field("payment_type", claimed))
+			require.Equal(t, 200, deliver(body).Code, sample)
+			require.Len(t, *got, 1)
+			if sample == claimed && sample == "gopay" {
+				assert.Equal(t, 1, s.Requests())
+			}
+		}
+	}
+}
+
 // Whether a paid DANA transaction is an order's own is asked in both of the API's
 // ways: payment_type is not signed.
 func TestTransactionOfAnotherKind(t *testing.T) {
@@ -358,6 +428,7 @@ func TestEarlierAttempts(t *testing.T) {
 			if !attemptLast || tt.sample != "dana" {
 				// The order's own answer is the transaction itself.
 				require.Equal(t, 200, code, name)
+				assert.Empty(t, (*got)[0].Attention(), name)
 				continue
 			}
 			require.Equal(t, tt.code, code, name)
@@ -454,4 +525,20 @@ func TestPayAccountIsConfirmed(t *testing.T) {
 	assert.Equal(t, midhook.PayAccount, n.Kind())
 	_, err = s.Client().GetAccount(t.Context(), "acc/2")
 	assert.ErrorIs(t, err, midhook.ErrTransactionNotFound)
+}
+
+// Rule: one DANA payment that is presented for two orders, both of which are paid, runs
+// for both, for the status API does not say whose it is; the log asks for attention.
+func TestOnePaymentForTwoPaidOrders(t *testing.T) {
+	s := newStatusServer(t)
+	mine := midhooktest.Sample("dana", midhooktest.Order("mine"), midhooktest.Transaction("tx-mine"))
+	other := midhooktest.Sample("dana", midhooktest.Order("other"), midhooktest.Transaction("tx-other"))
+	presented := midhooktest.Sample("dana", midhooktest.Order("other"), midhooktest.Transaction("tx-mine"))
+	s.Put(mine)
+	s.Put(other)
+	deliver, _, rec := confirmed(t, s)
+	assert.Equal(t, 200, deliver(midhooktest.Body(mine, testKey)).Code)
+	assert.NotContains(t, rec.logged(), "attention")
+	assert.Equal(t, 200, deliver(midhooktest.Body(presented, testKey)).Code)
+	assert.Contains(t, rec.logged(), `attention="the order has another paid transaction`)
 }

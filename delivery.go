@@ -1,12 +1,14 @@
 package midhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -202,7 +204,28 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	d.again.body.Reset(d.body)
 	r.Body = &d.again
 	r.ContentLength = int64(len(d.body))
+	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
+		r.Header = r.Header.Clone()
+		r.Header.Set("Content-Type", "application/json")
+	}
 	return r
+}
+
+// isObject reports whether an authentic body is a JSON object.
+func isObject(body []byte) bool {
+	body = bytes.TrimLeft(body, " \t\r\n")
+	return len(body) > 0 && body[0] == '{'
+}
+
+// saysJSON reports whether a binder of a framework takes the body for JSON. The header
+// is not signed: as a form, one field's text would be read as other fields, and binders
+// that know no such type read the query instead.
+func saysJSON(contentType []string) bool {
+	if len(contentType) != 1 {
+		return false
+	}
+	parameters, ok := strings.CutPrefix(contentType[0], "application/json")
+	return ok && (parameters == "" || parameters[0] == ';')
 }
 
 // isAccepted reports whether the handler's own success is one to the sender. The

@@ -417,3 +417,30 @@ func TestPromisedBodyCostsNothing(t *testing.T) {
 	bytesOf(1)
 	assert.Less(t, bytesOf(64<<10), bytesOf(1)+16<<10)
 }
+
+// Rule: an authentic JSON body is JSON to the handler, whatever the Content-Type, which
+// nobody signed: a binder must not read a field's text as a form, nor the query.
+func TestContentTypeOfTheHandlersRequest(t *testing.T) {
+	hook, _ := newHook(t)
+	for i, test := range []struct{ given, seen []string }{
+		{[]string{"application/json"}, []string{"application/json"}},
+		{[]string{"application/json; charset=utf-8"}, []string{"application/json; charset=utf-8"}},
+		{nil, []string{"application/json"}},
+		{[]string{"application/x-www-form-urlencoded"}, []string{"application/json"}},
+		{[]string{"multipart/form-data; boundary=x"}, []string{"application/json"}},
+		{[]string{"text/plain"}, []string{"application/json"}},
+		{[]string{"application/jsonx"}, []string{"application/json"}},
+		{[]string{"application/json", "application/x-www-form-urlencoded"}, []string{"application/json"}},
+	} {
+		body := notify("pending", midhooktest.Order(fmt.Sprint("A-", i)), midhooktest.Field("custom_field1", "&order_id=B-2&transaction_status=settlement&"))
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		r.Header["Content-Type"] = test.given
+		next := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, test.seen, r.Header["Content-Type"])
+			assert.Empty(t, r.PostFormValue("transaction_status"))
+		}}
+		hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
+		assert.EqualValues(t, 1, next.runs.Load())
+		assert.Equal(t, test.given, r.Header["Content-Type"], "the server's own request is not changed")
+	}
+}

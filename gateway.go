@@ -25,9 +25,9 @@ type Gateway interface {
 	// Open reads a body and checks that it is authentic, without I/O and without
 	// changing header or body, which it may keep. An empty body comes here, too.
 	//
-	// It returns the message, or an error that is [ErrSignature] or [ErrMalformed],
-	// for which any other is taken; or both the message and an error that is
-	// [ErrUnconfirmed], for what is authentic but must not be handled. The text of an
+	// It returns the message, or an error that is [ErrSignature] or [ErrMalformed]; any
+	// other error counts as ErrMalformed. It returns both a message and an error that is
+	// [ErrUnconfirmed] for what is authentic but must not be handled. The text of an
 	// error goes to the log: it must hold nothing of the body or the key.
 	Open(header http.Header, body []byte) (Message, error)
 
@@ -53,7 +53,7 @@ type Message struct {
 	// replaced what was received by it.
 	Value any
 
-	Key        string // what is to be handled once, see [Claim]; required, and another for every other gateway
+	Key        string // names what is to be handled once, see [Claim]; required, and never one that another gateway could give
 	Subject    string // what events in an order have in common; "" for none
 	Stage      int    // place in that order; 0 for none
 	Alternates bool   // the event comes again after others of its Subject, see [Claim]

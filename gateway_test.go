@@ -341,6 +341,25 @@ func TestAuthenticatorThatHangs(t *testing.T) {
 	}
 }
 
+// attentive is a gateway whose Accepts remembers what it was asked about.
+type attentive struct {
+	courier
+	status *int
+}
+
+func (a attentive) Accepts(status int, _ http.Header, _ []byte) bool {
+	*a.status = status
+	return true
+}
+
+// Rule: Accepts is asked about what would go out: a handler that writes nothing says 200.
+func TestAcceptorOfSilence(t *testing.T) {
+	var asked int
+	hook, _ := newCourier(t, attentive{courier{answer: midhook.PlainAnswer}, &asked})
+	assert.Equal(t, 200, hand(hook.Handler(&counter{}), `{"ID":"7"}`).Code)
+	assert.Equal(t, 200, asked)
+}
+
 func TestAcceptor(t *testing.T) {
 	answer := func(o midhook.Outcome) (int, string, string) {
 		if o == midhook.OutcomeHandled {

@@ -79,8 +79,8 @@ func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (nowhere) WriteHeader(int) {}
 
 // HandlerFunc is Handler for a function that returns an error: nil is answered
-// 200, a [Permanent] error 200 too, any other error 503, of which Midtrans
-// retries four. The error is in the log and in [Event].Err, not in the answer.
+// 200, a [Permanent] error 200 too, and any other error 503, which Midtrans
+// retries four times. The error is in the log and in [Event].Err, not in the answer.
 func (m *Middleware) HandlerFunc(fn func(context.Context, *Notification) error) http.Handler {
 	return HandleValue(m, fn)
 }

@@ -24,8 +24,8 @@ func (n *Notification) PaymentKey() string {
 	return identity.Digest("payment", n.OrderID, n.TransactionID)
 }
 
-// IdempotencyKey names the event: the same for every delivery of one change,
-// another for every other change. It is 64 hexadecimal digits and stays the same
+// IdempotencyKey names the event: every delivery of one change has the same key, and
+// no two changes share one. It is 64 hexadecimal digits and stays the same
 // in later versions. With it in a unique index beside the effect, the event is
 // booked once even when the handler runs twice. The capture and the settlement of
 // one payment are two events: what is bought is delivered once by

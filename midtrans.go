@@ -65,8 +65,9 @@ func FromContext(ctx context.Context) (*Notification, bool) { return Value[*Noti
 // It needs [WithStatusCheck]. Ask by order_id where the customer may have paid by
 // DANA or by a virtual account of Danamon, BSI, Seabank or Saqu.
 //
-// Its errors are those of [StatusClient.Get] and of [Middleware.HandleMessage],
-// which next's request comes from, with the API's answer for a body.
+// next gets its request from [Middleware.HandleMessage], with the API's answer for a
+// body. The errors are those of HandleMessage and of [StatusClient.Get], and
+// [ErrUnknownOrder] where the API does not say the order and id is not the order's.
 func (m *Middleware) Reconcile(ctx context.Context, id string, next http.Handler) error {
 	if m.must().midtrans == nil || m.must().midtrans.status == nil {
 		return errors.New("midhook: Reconcile needs WithStatusCheck")
@@ -163,17 +164,19 @@ func WithServerKey(label, key string) Option {
 // If the API says something later than the notification did (settlement for a
 // capture), the handler runs for the later one, and not again when its own
 // notification comes. A settlement or an accepted capture that was refunded or
-// charged back in part stands as it was notified, see [Notification.Confirm]. If the API cannot be asked, or does not know the
-// transaction, the answer is 503 and Midtrans comes again: with this option you
-// depend on its API, and on the environment and merchant of the client's key:
+// charged back in part stands as it was notified, see [Notification.Confirm].
+//
+// If the API cannot be asked, or does not know the transaction, the answer is 503 and
+// Midtrans comes again: with this option you depend on its API, and on the environment and merchant of the client's key:
 // what another key signed (see [WithServerKey]) is not found there. It is off by
 // default. The dashboard's test notifications have no status to ask for, and go
 // through as they are.
 //
 // Of a payment by DANA or to a virtual account of Danamon, BSI, Seabank or Saqu the
 // API does not say the order. There a payment that is presented for another order of
-// the same amount is refused only if a transaction of that order was cancelled or
-// only authorized: whoever holds a signed body of another paid order of his own can
+// the same amount is refused only if the body's own status_code is not 200, as in a
+// late pending, or if a transaction of that order was cancelled or only authorized:
+// whoever holds a signed body of another paid order of his own can
 // present one payment for both. The log asks for attention then, and a unique index
 // on the TransactionID closes it.
 func WithStatusCheck(c *StatusClient) Option {
@@ -199,9 +202,8 @@ func WithStatusCheck(c *StatusClient) Option {
 // gross_amount is the total the customer pays, with a fee that you add for a
 // payment method: return the total that you asked Midtrans for. Where Midtrans adds
 // the fee (Automatic Fee Imposition, a setting of the dashboard), return the amount
-// of the order with [Expectation].OrMore: without it every payment is refused. The
-// currency is
-// covered by no signature, only by [WithStatusCheck]. The context ends with the
+// of the order with [Expectation].OrMore: without it every payment is refused. No
+// signature covers the currency, only [WithStatusCheck] does. The context ends with the
 // response budget. fn must be safe for concurrent use.
 func WithExpectation(fn func(context.Context, *Notification) (Expectation, error)) Option {
 	return forMidtrans("expectation", func(s *midtransSettings) error {

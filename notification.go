@@ -12,7 +12,8 @@ import (
 )
 
 // ErrMalformed marks a body that is not a notification: not one JSON object,
-// a name twice or in other letters, or a signed field that is missing or of a wrong shape.
+// a name that is given twice or could be taken for a known field's (Order_ID), or a
+// signed field that is missing or of a wrong shape.
 // Its text names the field and the rule, never a value.
 var ErrMalformed = errors.New("malformed notification")
 
@@ -100,7 +101,7 @@ type Notification struct {
 
 	TransactionID     string            `json:"transaction_id,omitempty"`
 	TransactionStatus TransactionStatus `json:"transaction_status,omitempty"`
-	FraudStatus       FraudStatus       `json:"fraud_status,omitempty"` // the JSON of one that is no text, which is no verdict
+	FraudStatus       FraudStatus       `json:"fraud_status,omitempty"` // a value that is no text is kept as its JSON, and accepts nothing
 	StatusMessage     string            `json:"status_message,omitempty"`
 	PaymentType       string            `json:"payment_type,omitempty"`
 	Currency          string            `json:"currency,omitempty"`
@@ -197,9 +198,10 @@ type Refund struct {
 //
 // Parse is strict where money depends on it: it returns an error that is
 // [ErrMalformed] for anything but one JSON object, for more than 1,000 members, for a
-// name given twice, for one that differs from a known field's only as encoding/json
-// does not mind (Order_ID), and for a signed field that is missing, empty, neither string nor number, or of a
-// wrong shape (status_code has three digits, gross_amount two decimals). It is
+// name given twice, for a name that encoding/json would take for a known field's
+// although it is spelled otherwise (Order_ID), and for a signed field that is missing,
+// empty, neither string nor number, or of a wrong shape (status_code has three digits,
+// gross_amount two decimals). It is
 // tolerant of everything else, because Midtrans adds fields at any time and
 // varies their types: what does not fit its field is left to
 // [Notification.Extra].
@@ -361,8 +363,8 @@ func ParseTime(s string) (time.Time, error) {
 // was not parsed: the body as received, or the status API's answer where n has its
 // facts (there the order_id is the order's own, also where the API has the
 // transaction_id in its place). A payment that stands although it was refunded in
-// part has the body as received, see [Notification.Confirm]. It holds the signature and the customer's data: keep it out of
-// logs and answers.
+// part has the body as received, see [Notification.Confirm]. The body holds the
+// signature and the customer's data: keep it out of logs and answers.
 func (n *Notification) Raw() []byte {
 	if n.raw == "" {
 		return nil

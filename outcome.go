@@ -107,7 +107,7 @@ func (o Outcome) plain() (status int, line string) { return outcomes[o].status, 
 //
 // Midtrans takes a 2xx as the end, comes twice again after 400 and 404, once after
 // 500, four times after 503 and five times after anything else, but never after
-// 301, 302 and 303; first after two minutes at the most, for the last time within
+// 301, 302 and 303; first after about two minutes, for the last time within
 // six hours. (Midtrans, "Best Practices to Handle Notification")
 func PlainAnswer(o Outcome) (status int, contentType, body string) {
 	status, line := o.plain()

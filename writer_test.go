@@ -418,6 +418,10 @@ func TestWriterIsAsNetHTTPs(t *testing.T) {
 			w.Header().Set("Content-Length", "5")
 			fmt.Fprint(w, "exact")
 		},
+		"processing, without a header": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusProcessing)
+			fmt.Fprint(w, "processed")
+		},
 		"early hints": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
@@ -453,6 +457,44 @@ func TestWriterIsAsNetHTTPs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowWriter takes its time for the header.
+type slowWriter struct {
+	*httptest.ResponseRecorder
+	headers int
+}
+
+func (w *slowWriter) WriteHeader(status int) {
+	w.headers++
+	time.Sleep(time.Minute)
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+// Rule: an answer that is on its way when the budget ends is the only one.
+func TestAnswerOnItsWayAtTheBudget(t *testing.T) {
+	for outcome, body := range map[midhook.Outcome][]byte{midhook.OutcomeHandled: notify("gopay"), midhook.OutcomeMalformed: nil} {
+		synctest.Test(t, func(t *testing.T) {
+			hook, rec := newHook(t)
+			w := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
+			hook.Handler(&counter{}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body)))
+			assert.Equal(t, 1, w.headers)
+			assert.Equal(t, []midhook.Outcome{outcome}, rec.outcomes())
+		})
+	}
+}
+
+// Rule: what a handler sends ahead is no part of an answer that is not its own.
+func TestEarlyHintsOfAFailure(t *testing.T) {
+	hook, _ := newHook(t)
+	url, client := serve(t, hook.HandlerWithError(func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		return errors.New("too early")
+	}))
+	res := post(t, client, url, notify("gopay"))
+	assert.Equal(t, 503, res.StatusCode)
+	assert.Empty(t, res.Header.Get("Link"))
 }
 
 // A declared length that is wrong would tear the response; here it is known.

@@ -46,16 +46,22 @@ func newRequest(c fiber.Ctx) *http.Request {
 func replaceBody(c fiber.Ctx, r *http.Request) (restore func()) {
 	handed, _ := io.ReadAll(r.Body) // from memory
 	in := c.Request()
+	contentType := string(in.Header.ContentType())
+	in.Header.SetContentType(r.Header.Get("Content-Type")) // which fiber binds by
+	restoreType := func() { in.Header.SetContentType(contentType) }
 	if in.IsBodyStream() {
 		in.SetBody(handed)
-		return func() {}
+		return restoreType
 	}
 	notified := bytes.Clone(in.Body())
 	if bytes.Equal(handed, notified) {
-		return func() {}
+		return restoreType
 	}
 	in.SetBody(handed)
-	return func() { in.SetBody(notified) }
+	return func() {
+		restoreType()
+		in.SetBody(notified)
+	}
 }
 
 // recorder keeps midhook's answer until fasthttp sends it.

@@ -512,3 +512,33 @@ func TestConfirmedBody(t *testing.T) {
 		}
 	}
 }
+
+// Rule: fiber binds an authentic JSON body as JSON, whatever the Content-Type, which
+// nobody signed: as a form, a field's text would be read as other fields.
+func TestBindsJSONWhateverTheContentType(t *testing.T) {
+	var bound struct {
+		OrderID string `json:"order_id" form:"order_id"`
+	}
+	var outside string
+	app := fiber.New()
+	app.Use(func(c fiber.Ctx) error {
+		err := c.Next()
+		outside = c.Get("Content-Type")
+		return err
+	})
+	app.Post("/", fiberhook.New(newHook(t)), func(c fiber.Ctx) error { return c.Bind().Body(&bound) })
+	body := notification(midhooktest.Order("A-1"), midhooktest.Field("custom_field1", "&order_id=B-2&"))
+	req, err := http.NewRequest(http.MethodPost, serve(t, app), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 200 || bound.OrderID != "A-1" || outside != "application/x-www-form-urlencoded" {
+		t.Errorf("got %d, bound %q, outside %q", res.StatusCode, bound.OrderID, outside)
+	}
+}

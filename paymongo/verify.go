@@ -137,7 +137,7 @@ func checkSecret(value string) error {
 	isOther := kind != "" && kind != secret.PayMongoWebhook // which Check names
 	err := secret.Check(secret.PayMongoWebhook, value)
 	switch {
-	case (!ok || rest == "") && !isOther && value != "" && strings.TrimSpace(value) == value:
+	case !ok && !isOther && value != "" && strings.TrimSpace(value) == value:
 		return errors.New("the key is not a webhook's secret_key: whsk_… is required, neither its id nor its URL")
 	case err != nil:
 		return err

@@ -39,6 +39,7 @@ func main() {
 	}
 	fmt.Printf("%s, %d CPUs, %d pairs of %d deliveries\n", runtime.Version(), runtime.NumCPU(), *pairs, *events)
 	inProcess(*pairs, *events)
+	store(*pairs)
 	if *seconds > 0 {
 		loopback(*pairs, *seconds)
 	}
@@ -149,23 +150,23 @@ func inProcess(pairs, events int) {
 			fmt.Printf("  %-10s %10v %10v %16s\n", name, slices.Min(figures[name]), median(figures[name]), ratio)
 		}
 	}
-	allocations(all[:2000])
+	allocations(all)
 }
 
 // allocations are counted apart from the harness', which the empty handler shows.
 func allocations(all [][]byte) {
-	count := func(name string) (n, bytes float64) {
+	count := func(name string) (n, bytes, collections float64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		measure(name, all, nil)
 		runtime.ReadMemStats(&after)
-		return float64(after.Mallocs-before.Mallocs) / float64(len(all)), float64(after.TotalAlloc-before.TotalAlloc) / float64(len(all))
+		return float64(after.Mallocs-before.Mallocs) / float64(len(all)), float64(after.TotalAlloc-before.TotalAlloc) / float64(len(all)), float64(after.NumGC - before.NumGC - 1) // one was asked for
 	}
-	emptyN, emptyB := count("empty")
+	emptyN, emptyB, _ := count("empty")
 	fmt.Printf("\nallocations of a delivery, the harness apart\n")
 	for _, name := range []string{"midhook", "by hand", "floor"} {
-		n, b := count(name)
-		fmt.Printf("  %-10s %6.1f, %6.0f bytes\n", name, n-emptyN, b-emptyB)
+		n, b, collections := count(name)
+		fmt.Printf("  %-10s %6.1f, %6.0f bytes; %.0f collections in %d deliveries\n", name, n-emptyN, b-emptyB, collections, len(all))
 	}
 }
 

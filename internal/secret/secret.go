@@ -76,6 +76,8 @@ func Check(want Kind, secret string) error {
 	}
 	for i := range len(secret) {
 		switch c := secret[i]; {
+		case c == ' ':
+			return errors.New("the key contains white space")
 		case c < ' ' || c > '~':
 			return errors.New("the key contains characters that no key has: control characters, or an invisible one")
 		case c == '"' || c == '\'' || c == '`' || c == '$' && i == 0:
@@ -98,18 +100,19 @@ const (
 )
 
 // checkGuess refuses what anyone would try first: a prefix with an empty variable
-// behind it, one character again and again, what examples have in a key's place.
+// behind it, a variable's name there, one character again and again, also in groups,
+// and what examples have in a key's place.
 func checkGuess(secret string) error {
 	tail := strings.ToLower(withoutPrefix(secret))
+	plain := strings.NewReplacer("_", "", "-", "").Replace(tail)
 	switch {
 	case len(tail) == len(secret) && len(secret) < minLength:
 		return fmt.Errorf("the key is too short: at least %d characters are required", minLength)
 	case len(tail) < minTail:
 		return fmt.Errorf("the key is too short: at least %d characters behind its prefix are required", minTail)
-	case strings.Trim(tail, tail[:1]) == "":
+	case strings.Trim(tail, tail[:1]) == "", plain != "" && strings.Trim(plain, plain[:1]) == "", tail[0] == '$':
 		return errPlaceholder
 	}
-	plain := strings.NewReplacer("_", "", "-", "", " ", "").Replace(tail)
 	for _, word := range placeholders {
 		if strings.Contains(plain, word) {
 			return errPlaceholder

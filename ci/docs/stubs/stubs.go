@@ -55,6 +55,9 @@ func (orderTable) PendingSince(since time.Time) []order { return nil }
 
 var orders orderTable
 
+// notified is the merchant's handler.
+func notified(ctx context.Context, n *midhook.Notification) error { return nil }
+
 // fulfil ships an order, once.
 func fulfil(ctx context.Context, orderID string) error { return nil }
 

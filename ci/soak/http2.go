@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+const (
+	frameSize   = 16 << 10 // the largest that every server takes
+	largeWindow = 1 << 30  // for as many answers as there will be
+)
+
+// http2Conn is a client's connection frame by frame: a client that misbehaves must
+// not be held back by a package that behaves.
+type http2Conn struct {
+	conn   net.Conn
+	framer *http2.Framer // its reading half belongs to one goroutine
+
+	mu      sync.Mutex // of what writes
+	out     *bufio.Writer
+	encoder *hpack.Encoder
+	fields  bytes.Buffer
+	stream  uint32
+}
+
+func dialHTTP2(address string, settings ...http2.Setting) (*http2Conn, error) {
+	conn, err := dial(address)
+	if err != nil {
+		return nil, err
+	}
+	c := &http2Conn{conn: conn, out: bufio.NewWriterSize(conn, frameSize)}
+	c.framer = http2.NewFramer(c.out, bufio.NewReader(conn))
+	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	c.framer.SetReuseFrames()
+	c.encoder = hpack.NewEncoder(&c.fields)
+	_ = conn.SetDeadline(time.Now().Add(connectionLasts))
+	_, _ = c.out.WriteString(http2.ClientPreface)
+	err = errors.Join(
+		c.framer.WriteSettings(settings...),
+		c.framer.WriteWindowUpdate(0, largeWindow),
+		c.flush())
+	return c, err
+}
+
+// begin opens a stream whose body is to have length bytes.
+func (c *http2Conn) begin(length int) (stream uint32, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stream == 0 {
+		c.stream = 1
+	} else {
+		c.stream += 2
+	}
+	c.fields.Reset()
+	for _, f := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":authority", "merchant.example"}, {":path", path},
+		{"user-agent", "Veritrans"}, {"content-type", "application/json"}, {"content-length", strconv.Itoa(length)},
+	} {
+		_ = c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+	}
+	return c.stream, c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID: c.stream, BlockFragment: c.fields.Bytes(), EndHeaders: true,
+	})
+}
+
+func (c *http2Conn) send(stream uint32, body []byte, end bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(body) > frameSize {
+		if err := c.framer.WriteData(stream, false, body[:frameSize]); err != nil {
+			return err
+		}
+		body = body[frameSize:]
+	}
+	return c.framer.WriteData(stream, end, body)
+}
+
+func (c *http2Conn) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Flush()
+}
+
+// answer is what is read of a stream: its status, and later its end.
+type answer struct {
+	stream uint32
+	status int  // 0 where a frame has none
+	ends   bool // the server says no more on this stream
+}
+
+// read returns the next of what the server says of any stream.
+func (c *http2Conn) read() (answer, error) {
+	for {
+		frame, err := c.framer.ReadFrame()
+		if err != nil {
+			return answer{}, err
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			status, _ := strconv.Atoi(f.PseudoValue("status"))
+			return answer{f.StreamID, status, f.StreamEnded()}, nil
+		case *http2.DataFrame:
+			if f.StreamEnded() {
+				return answer{stream: f.StreamID, ends: true}, nil
+			}
+		case *http2.RSTStreamFrame:
+			return answer{stream: f.StreamID, ends: true}, nil
+		case *http2.GoAwayFrame:
+			return answer{}, errors.New("the server goes away")
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				c.reply(func() error { return c.framer.WriteSettingsAck() })
+			}
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				c.reply(func() error { return c.framer.WritePing(true, f.Data) })
+			}
+		}
+	}
+}
+
+// reply is what HTTP/2 wants of a client. Where it fails the next read does, too.
+func (c *http2Conn) reply(write func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = write()
+	_ = c.out.Flush()
+}
