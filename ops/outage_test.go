@@ -2,11 +2,9 @@ package ops_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +22,7 @@ import (
 
 // Rule: an outage is seen while it lasts and told apart from what follows: the store is
 // away, the handler then is slow and fails, and in the end the payment is handled. Run
-// with -v, this test prints the trace and the series.
+// with -v, this test prints the trace and the series, and with -keep writes them.
 func TestOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("promtool is started: not with -short")
@@ -83,16 +81,19 @@ func TestOutage(t *testing.T) {
 			{Expr: `count(ALERTS{alertstate="firing"})`, At: "55m"}, // all is well again
 		},
 	}}}
-	encoded, err := json.Marshal(tests)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "outage.yml")
-	require.NoError(t, os.WriteFile(file, encoded, 0o600))
-	out, err := exec.Command(tool, "test", "rules", file).CombinedOutput()
+	out, err := tests.run(t, tool)
 	assert.NoError(t, err, "%s", out)
 	t.Logf("promtool: %s", out)
+	var text strings.Builder
 	for _, i := range all.input() {
-		if bytes.HasPrefix([]byte(i.Series), []byte("midhook_deliveries_total")) {
-			t.Logf("%s\n  %s", i.Series, i.Values)
+		if strings.HasPrefix(i.Series, "midhook_") && !strings.Contains(i.Series, "_bucket{") {
+			fmt.Fprintf(&text, "%s\n  %s\n", i.Series, i.Values)
 		}
+	}
+	t.Logf("the series, each minute:\n%s", text.String())
+	keepFile(t, "series.txt", text.String())
+	keepFile(t, "trace.json", trace.String())
+	if *keep {
+		keepFile(t, "firing.txt", tests.show(t, tool, "3m", "5m", "10m", "55m"))
 	}
 }

@@ -15,11 +15,14 @@
 //     late_failed: leave the late ones out to count requests.
 //   - midhook.events ({event}) counts the events that the handler has handled, by
 //     midhook.status: a transaction's status that Midtrans documents, "challenge" for a
-//     capture that is challenged, "other" for anything else.
+//     capture that is challenged, "other" for anything else. All of them begin at zero
+//     with a gateway's first delivery, so that a rate sees the first chargeback.
 //   - midhook.delivery.duration (s) is from the arrival of a request to its answer.
 //   - midhook.handler.duration (s) is the handler's alone. midhook.late says that it
 //     ended after the budget had been answered.
 //   - midhook.handler.active ({handler}) is how many handlers run at this moment.
+//   - midhook.handler.overdue ({handler}) is how many of them run on although their
+//     context has ended: budget and grace are over.
 //   - midhook.store.operation.duration (s) is one call of the store, by
 //     midhook.store.operation (acquire, finish, release), and error.type if it failed.
 //   - midhook.confirmation.duration (s) is one question to Midtrans' status API, another
@@ -48,6 +51,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -123,6 +128,14 @@ type hook struct {
 	instruments
 	tracer   trace.Tracer
 	keyLabel bool
+	seen     sync.Map // the gateways whose events are counted
+}
+
+// run is what handlerStart leaves for handlerDone, under the hook as the context's key:
+// another hook's run, or the server's own span, must not be ended in its place.
+type run struct {
+	span       trace.Span
+	notOverdue func() bool
 }
 
 type instruments struct {
@@ -131,6 +144,7 @@ type instruments struct {
 	deliveryDuration metric.Float64Histogram
 	handlerDuration  metric.Float64Histogram
 	handlerActive    metric.Int64UpDownCounter
+	handlerOverdue   metric.Int64UpDownCounter
 	storeDuration    metric.Float64Histogram
 	confirmDuration  metric.Float64Histogram
 	eventLag         metric.Float64Histogram
@@ -148,6 +162,8 @@ func newInstruments(m metric.Meter) (i instruments) {
 	i.events, err = m.Int64Counter("midhook.events", metric.WithUnit("{event}"), metric.WithDescription("Events that were handled, by the transaction's status."))
 	report(err)
 	i.handlerActive, err = m.Int64UpDownCounter("midhook.handler.active", metric.WithUnit("{handler}"), metric.WithDescription("Handlers that run at this moment."))
+	report(err)
+	i.handlerOverdue, err = m.Int64UpDownCounter("midhook.handler.overdue", metric.WithUnit("{handler}"), metric.WithDescription("Handlers that run on although their context has ended."))
 	report(err)
 	// The budget is 5 s, Midtrans hangs up after 15 s, and budget and grace are 30 s.
 	i.deliveryDuration = seconds("midhook.delivery.duration", "From the arrival of a request to its answer.", 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 4.5, 5, 5.5, 7.5, 15)
@@ -178,6 +194,9 @@ func (h *hook) observe(ctx context.Context, e midhook.Event) {
 		attrs = append(attrs, attribute.String("midhook.key", e.KeyLabel))
 	}
 	h.deliveries.Add(ctx, 1, metric.WithAttributes(attrs...))
+	if _, seen := h.seen.Load(e.Gateway); !seen {
+		h.beginAtZero(ctx, e.Gateway)
+	}
 	switch e.Outcome {
 	case midhook.OutcomeHandled, midhook.OutcomeHandledPermanent, midhook.OutcomeLateHandled:
 		h.events.Add(ctx, 1, metric.WithAttributes(gateway(e.Gateway), attribute.String("midhook.status", status(e.Notification))))
@@ -191,21 +210,39 @@ func (h *hook) observe(ctx context.Context, e midhook.Event) {
 	}
 }
 
+// beginAtZero makes the series of a gateway's events before there is anything to count:
+// what is rare would begin at one in each process, and no rate would see it.
+func (h *hook) beginAtZero(ctx context.Context, name string) {
+	if _, seen := h.seen.LoadOrStore(name, true); seen {
+		return
+	}
+	for _, s := range append(slices.Clone(statuses), midhook.TransactionStatus(challenge), midhook.TransactionStatus(other)) {
+		h.events.Add(ctx, 0, metric.WithAttributes(gateway(name), attribute.String("midhook.status", string(s))))
+	}
+}
+
+const (
+	challenge = "challenge" // a capture that waits for the merchant's decision
+	other     = "other"     // a status that Midtrans does not document, and other senders' events
+)
+
+var statuses = []midhook.TransactionStatus{
+	midhook.StatusPending, midhook.StatusAuthorize, midhook.StatusCapture, midhook.StatusSettlement, midhook.StatusDeny, midhook.StatusCancel,
+	midhook.StatusExpire, midhook.StatusFailure, midhook.StatusRefund, midhook.StatusPartialRefund, midhook.StatusChargeback, midhook.StatusPartialChargeback,
+}
+
 // status is one of a few names, whatever the body says: whoever holds a signed body can
 // write anything into this field.
 func status(n *midhook.Notification) string {
 	switch {
 	case n == nil:
-		return "other"
+		return other
 	case n.TransactionStatus == midhook.StatusCapture && n.FraudStatus == midhook.FraudChallenge:
-		return "challenge"
-	}
-	switch n.TransactionStatus {
-	case midhook.StatusPending, midhook.StatusAuthorize, midhook.StatusCapture, midhook.StatusSettlement, midhook.StatusDeny, midhook.StatusCancel,
-		midhook.StatusExpire, midhook.StatusFailure, midhook.StatusRefund, midhook.StatusPartialRefund, midhook.StatusChargeback, midhook.StatusPartialChargeback:
+		return challenge
+	case slices.Contains(statuses, n.TransactionStatus):
 		return string(n.TransactionStatus)
 	}
-	return "other"
+	return other
 }
 
 // lag is how long after the payment its notification arrived.
@@ -222,7 +259,8 @@ func lag(e midhook.Event) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	return max(0, time.Since(then)-e.Duration), true
+	// Since saturates: a time that is far ahead must not wrap around.
+	return max(0, max(0, time.Since(then))-e.Duration), true
 }
 
 // ownFailure names a failure that is the merchant's own to mend, "" for what strangers
@@ -239,14 +277,15 @@ func ownFailure(o midhook.Outcome) string {
 
 func (h *hook) handlerStart(ctx context.Context, s midhook.HandlerStart) context.Context {
 	h.handlerActive.Add(ctx, 1, metric.WithAttributes(gateway(s.Gateway)))
-	ctx, _ = h.tracer.Start(ctx, "process "+gatewayName(s.Gateway), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+	ctx, span := h.tracer.Start(ctx, "process "+gatewayName(s.Gateway), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		gateway(s.Gateway),
 		attribute.String("messaging.system", gatewayName(s.Gateway)),
 		attribute.String("messaging.operation.type", "process"),
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.message.id", digest(s.Message.Key)),
 	))
-	return ctx
+	overdue := func() { h.handlerOverdue.Add(context.WithoutCancel(ctx), 1, metric.WithAttributes(gateway(s.Gateway))) }
+	return context.WithValue(ctx, h, run{span, context.AfterFunc(ctx, overdue)})
 }
 
 // digest is a key that says nothing by itself, as those of midhook's own gateways are.
@@ -270,12 +309,18 @@ func (h *hook) handlerDone(ctx context.Context, d midhook.HandlerDone) {
 		attrs = append(attrs, attribute.String("error.type", failed))
 	}
 	h.handlerDuration.Record(ctx, d.Duration.Seconds(), metric.WithAttributes(attrs...))
-	span := trace.SpanFromContext(ctx)
-	span.SetAttributes(attrs...)
-	if failed != "" {
-		span.SetStatus(codes.Error, failed) // an error's text may hold anything
+	r, ok := ctx.Value(h).(run)
+	if !ok {
+		return // a meter or a tracer has panicked at the start
 	}
-	span.End()
+	if !r.notOverdue() {
+		h.handlerOverdue.Add(ctx, -1, metric.WithAttributes(gateway(d.Gateway)))
+	}
+	r.span.SetAttributes(attrs...)
+	if failed != "" {
+		r.span.SetStatus(codes.Error, failed) // an error's text may hold anything
+	}
+	r.span.End()
 }
 
 func (h *hook) storeDone(ctx context.Context, s midhook.StoreDone) {
