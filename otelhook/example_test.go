@@ -38,7 +38,7 @@ func ExampleNew() {
 	fmt.Println(process.Name, process.SpanKind)
 	for _, a := range process.Attributes {
 		if a.Key != "messaging.message.id" { // a digest
-			fmt.Println(" ", a.Key, "=", a.Value.Emit())
+			fmt.Println(" ", a.Key, "=", a.Value.String())
 		}
 	}
 	fmt.Println("parent of", spans.GetSpans()[0].Name, spans.GetSpans()[0].Parent.SpanID() == process.SpanContext.SpanID())
