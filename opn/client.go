@@ -116,6 +116,14 @@ type list struct {
 	Data   []json.RawMessage `json:"data"` // each is read by itself, so that a strange one spoils no other
 }
 
+// answers are what can come of a request. The list of events is always there.
+var answers = api.Errors{
+	Unauthorized: ErrUnauthorized,
+	NotFound:     fmt.Errorf("%w: it answered 404", ErrUnavailable),
+	RateLimited:  ErrRateLimited,
+	Unavailable:  ErrUnavailable,
+}
+
 // get asks for the events from offset on, in the order in which they happened.
 func (c *Client) get(ctx context.Context, from, to time.Time, offset int) (list, error) {
 	query := url.Values{
@@ -126,17 +134,8 @@ func (c *Client) get(ctx context.Context, from, to time.Time, offset int) (list,
 		"order":  {"chronological"},
 	}
 	status, body, err := c.api.Get(ctx, "/events?"+query.Encode(), nil)
-	switch {
-	case errors.Is(err, api.ErrLimited):
-		return list{}, fmt.Errorf("%w: %w", ErrRateLimited, err)
-	case err != nil:
-		return list{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return list{}, ErrUnauthorized
-	case status == http.StatusTooManyRequests:
-		return list{}, ErrRateLimited
-	case status != http.StatusOK:
-		return list{}, fmt.Errorf("%w: it answered %d", ErrUnavailable, status)
+	if err := answers.Of(status, strconv.Itoa(status), err); err != nil {
+		return list{}, err
 	}
 	var l list
 	if err := json.Unmarshal(body, &l); err != nil || l.Object != "list" || l.Total == nil || *l.Total < 0 {
