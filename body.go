@@ -29,7 +29,7 @@ func (d *delivery) receive() result {
 		return result{outcome: OutcomeBodyIncomplete, err: errors.New("the body is shorter than was announced: has outer middleware read it?")}
 	}
 	d.body = body
-	d.read.Store(true)
+	d.bodyComplete.Store(true)
 	return result{}
 }
 

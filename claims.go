@@ -54,7 +54,10 @@ func ClaimFromContext(ctx context.Context) (Claim, bool) {
 func (c *claims) current() (Claim, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.claim, c.held
+	if !c.held {
+		return Claim{}, false
+	}
+	return c.claim, true
 }
 
 // newClaim is a claim on what a message says, in the namespace of its Middleware.
@@ -86,7 +89,7 @@ func (c *claims) moveTo(ctx context.Context, claim Claim, deadline time.Time) re
 	before, _ := c.current()
 	claim.Owner = before.Owner
 	if claim.Key == before.Key && claim.Subject == before.Subject {
-		c.hold(claim, true) // with the stage that was confirmed
+		c.remember(claim) // with the stage that was confirmed
 		return result{}
 	}
 	res := c.acquireFor(ctx, claim, deadline)
@@ -115,7 +118,11 @@ func (c *claims) tryAcquire(ctx context.Context, claim Claim) (res result, wait 
 		claim.Stage = 0
 		state, err = c.callAcquire(ctx, claim)
 	}
-	c.hold(claim, err != nil || state == Acquired) // after an error perhaps: the store's answer may be lost
+	if err != nil || state == Acquired { // after an error perhaps: the store's answer may be lost
+		c.remember(claim)
+	} else {
+		c.forget()
+	}
 	switch {
 	case err != nil:
 		return result{outcome: OutcomeStoreUnavailable, err: err}, c.senderNeverRetries
@@ -151,11 +158,18 @@ func pauseWithin(ctx context.Context, pause time.Duration, deadline time.Time) b
 	}
 }
 
-// hold remembers a claim that is to be settled, or that there is none.
-func (c *claims) hold(claim Claim, held bool) {
+// remember keeps a claim that is to be renewed and settled.
+func (c *claims) remember(claim Claim) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.claim, c.held = claim, held
+	c.claim, c.held = claim, true
+}
+
+// forget says that there is no claim to settle.
+func (c *claims) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = false
 }
 
 // keepRenewing renews the claim of a handler that runs on after the budget, first

@@ -23,21 +23,21 @@ type delivery struct {
 	deadline time.Time // of the budget
 	timer    *time.Timer
 
-	body    []byte
-	again   bodyReader  // body, for the handler to read
-	read    atomic.Bool // body is complete
-	opened  Message
-	message atomic.Pointer[Message] // opened, and nil until the body is authentic; what was confirmed replaces it
-	claim   claims
-	told    atomic.Pointer[chan struct{}] // closed when the budget's event has been told; nil before the budget
-	nested  atomic.Pointer[error]         // what a handler of this Middleware has returned within this delivery's own
+	body           []byte
+	handlerBody    bodyReader  // body, for the handler to read
+	bodyComplete   atomic.Bool // body is complete
+	authenticated  Message
+	message        atomic.Pointer[Message] // authenticated, and nil until the body is authentic; what was confirmed replaces it
+	claim          claims
+	budgetReported atomic.Pointer[chan struct{}] // closed when the budget's event has been told; nil before the budget
+	nested         atomic.Pointer[error]         // what a handler of this Middleware has returned within this delivery's own
 }
 
 // result is how a step of a delivery ends.
 type result struct {
-	outcome Outcome // proceed: the next step follows
-	err     error
-	own     bool // the handler's own answer goes out
+	outcome        Outcome // proceed: the next step follows
+	err            error
+	handlersAnswer bool // the handler's own answer goes out
 }
 
 // newDelivery is for a request, or for a message whose request nobody has sent.
@@ -56,8 +56,8 @@ func (d *delivery) startBudget() {
 	d.timer = time.AfterFunc(d.budget, d.answerAtBudget)
 }
 
-// leave makes sure that the response is not touched after ServeHTTP.
-func (d *delivery) leave() {
+// finishResponse makes sure that the response is not touched after ServeHTTP.
+func (d *delivery) finishResponse() {
 	d.timer.Stop()
 	d.w.close()
 }
@@ -70,25 +70,25 @@ func (d *delivery) authenticate() result {
 	returned := false
 	defer d.afterPanic("gateway", &returned)
 	var err error
-	d.opened, err = d.gateway.Open(d.r.Header, d.body)
+	d.authenticated, err = d.gateway.Open(d.r.Header, d.body)
 	opened := result{openOutcome(err), err, false}
 	if err == nil && d.authenticator != nil {
 		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
 		defer cancel()
 		began := d.now()
-		d.opened, err = d.authenticator(ctx, d.opened)
+		d.authenticated, err = d.authenticator(ctx, d.authenticated)
 		opened = result{authenticationOutcome(err), err, false}
 		d.traceCheck(ctx, "authentication", began, opened.outcome, err)
 	}
 	returned = true
-	if opened.outcome == proceed && d.opened.Key == "" {
+	if opened.outcome == proceed && d.authenticated.Key == "" {
 		opened = result{outcome: OutcomeMalformed, err: errNoEvent}
 	}
 	switch opened.outcome {
 	case proceed, OutcomeUnconfirmed:
-		d.message.Store(&d.opened)
+		d.message.Store(&d.authenticated)
 	}
-	if opened.outcome == proceed && d.opened.Test && !d.handOnTests {
+	if opened.outcome == proceed && d.authenticated.Test && !d.handOnTests {
 		opened.outcome = OutcomeTest
 	}
 	return opened
@@ -153,8 +153,8 @@ func (d *delivery) check(ctx context.Context) result {
 	return result{}
 }
 
-// admit decides whether a claimed event may go to the handler now.
-func (d *delivery) admit(ctx context.Context) result {
+// waitForHandlerRate decides whether a claimed event may go to the handler now.
+func (d *delivery) waitForHandlerRate(ctx context.Context) result {
 	if d.limiter != nil {
 		if err := d.limiter.Wait(ctx); err != nil {
 			return result{outcome: OutcomeRateLimited, err: err}
@@ -189,20 +189,20 @@ func (d *delivery) run(handle handler) (res result) {
 	case answers && status == 0 && ctx.Err() != nil:
 		return result{outcome: OutcomeHandlerFailed, err: context.Cause(ctx)} // it gave up
 	case status == 0, status/100 == 2:
-		return result{outcome: OutcomeHandled, err: err, own: answers && d.isAccepted()}
+		return result{outcome: OutcomeHandled, err: err, handlersAnswer: answers && d.isAccepted()}
 	}
 	err = errors.Join(fmt.Errorf("handler answered %d", status), err)
 	if status/100 == 3 && status != http.StatusNotModified {
-		return result{outcome: OutcomeHandlerRedirected, err: err, own: d.passThrough}
+		return result{outcome: OutcomeHandlerRedirected, err: err, handlersAnswer: d.passThrough}
 	}
-	return result{outcome: OutcomeHandlerFailed, err: err, own: d.passThrough || status < 500}
+	return result{outcome: OutcomeHandlerFailed, err: err, handlersAnswer: d.passThrough || status < 500}
 }
 
 // handlerRequest is the request as the handler gets it, with the body to read.
 func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r := d.r.WithContext(ctx)
-	d.again.body.Reset(d.body)
-	r.Body = &d.again
+	d.handlerBody.body.Reset(d.body)
+	r.Body = &d.handlerBody
 	r.ContentLength = int64(len(d.body))
 	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
 		r.Header = r.Header.Clone()
@@ -240,7 +240,7 @@ func (d *delivery) settle(res result) result {
 	uncommitted, err := d.claim.settle(d.ctx, res.outcome)
 	res.err = errors.Join(res.err, err)
 	if uncommitted { // the handler's effects do not exist, whatever it returned
-		res.outcome, res.own = OutcomeHandlerFailed, false
+		res.outcome, res.handlersAnswer = OutcomeHandlerFailed, false
 	}
 	return res
 }
@@ -253,14 +253,14 @@ func (d *delivery) refuse(res result) {
 		a.last = d.r.ProtoMajor == 1 && d.r.ContentLength != 0 // what is left of the body is not worth reading
 	}
 	if d.w.answer(a) {
-		d.tell(res.outcome, a.status, res.err)
+		d.reportEvent(res.outcome, a.status, res.err)
 	}
 }
 
 // conclude answers what was claimed, unless the budget has, and tells of it.
 func (d *delivery) conclude(res result) {
 	status, inTime := d.answers[res.outcome].status, false
-	if res.own {
+	if res.handlersAnswer {
 		inTime = d.w.commit()
 		status = d.w.handlerStatus()
 	} else {
@@ -268,11 +268,11 @@ func (d *delivery) conclude(res result) {
 	}
 	switch {
 	case inTime:
-		d.tell(res.outcome, status, res.err)
+		d.reportEvent(res.outcome, status, res.err)
 	case res.outcome == OutcomeHandled || res.outcome == OutcomeHandledPermanent:
-		d.tellLate(OutcomeLateHandled, res.err)
+		d.reportLateEvent(OutcomeLateHandled, res.err)
 	case res.err != nil: // else there is nothing more to tell than the budget's event did
-		d.tellLate(OutcomeLateFailed, res.err)
+		d.reportLateEvent(OutcomeLateFailed, res.err)
 	}
 }
 
@@ -291,9 +291,9 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 	stack := debug.Stack()
 	err = errors.Join(err, d.settle(result{outcome: OutcomeHandlerPanicked}).err)
 	if d.w.decide() { // from here on the answer is that of whoever recovers the panic, and not the budget's
-		d.tell(OutcomeHandlerPanicked, 0, err, stack...)
+		d.reportEvent(OutcomeHandlerPanicked, 0, err, stack...)
 	} else {
-		d.tellLate(OutcomeLateFailed, err, stack...)
+		d.reportLateEvent(OutcomeLateFailed, err, stack...)
 	}
 	if v != nil {
 		panic(v)
@@ -304,9 +304,9 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 func (d *delivery) answerAtBudget() {
 	defer d.observation.recoverFrom(d.ctx, "the response budget")
 	told := make(chan struct{}) // no lock: it would be held for as long as the peer takes to read
-	d.told.Store(&told)
+	d.budgetReported.Store(&told)
 	defer close(told)
-	outcome, isRead := OutcomeBudgetExceeded, d.read.Load()
+	outcome, isRead := OutcomeBudgetExceeded, d.bodyComplete.Load()
 	var reading io.Closer
 	if isRead {
 		d.claim.keepRenewing(d.ctx, d.renewAfterBudget) // first of all, for to answer may block
@@ -326,19 +326,19 @@ func (d *delivery) answerAtBudget() {
 	if errors.Is(unsent, errUnreachable) {
 		d.observation.warnUnreachable(d.ctx, unsent)
 	}
-	d.tell(outcome, a.status, errors.Join(ErrBudgetExceeded, unsent))
+	d.reportEvent(outcome, a.status, errors.Join(ErrBudgetExceeded, unsent))
 }
 
-// tell reports one event.
-func (d *delivery) tell(outcome Outcome, status int, err error, stack ...byte) {
+// reportEvent reports one event.
+func (d *delivery) reportEvent(outcome Outcome, status int, err error, stack ...byte) {
 	e := newEvent(outcome, d.name, status, d.message.Load(), time.Since(d.arrived), err)
 	d.observation.report(d.ctx, e, d.r, stack)
 }
 
-// tellLate reports what happened after the budget, after the budget's own event.
-func (d *delivery) tellLate(outcome Outcome, err error, stack ...byte) {
-	if told := d.told.Load(); told != nil {
+// reportLateEvent reports what happened after the budget, after the budget's own event.
+func (d *delivery) reportLateEvent(outcome Outcome, err error, stack ...byte) {
+	if told := d.budgetReported.Load(); told != nil {
 		<-*told
 	}
-	d.tell(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
+	d.reportEvent(outcome, d.answers[OutcomeBudgetExceeded].status, err, stack...)
 }

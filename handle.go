@@ -59,7 +59,7 @@ func (m *Middleware) HandleMessage(ctx context.Context, msg Message, body []byte
 	d.message.Store(&msg)
 	d.claim.keepRenewing(ctx, d.lease/2)
 	handle := answering(next)
-	if made, ok := next.(*receiver); ok {
+	if made, ok := next.(*notificationHandler); ok {
 		handle = made.handle
 	}
 	res := d.process(handle)
@@ -92,7 +92,7 @@ func HandleValue[T any](m *Middleware, fn func(context.Context, T) error) http.H
 	if fn == nil {
 		panic("midhook: nil handler")
 	}
-	return &receiver{m.must(), func(_ http.ResponseWriter, r *http.Request) (bool, error) {
+	return &notificationHandler{m.must(), func(_ http.ResponseWriter, r *http.Request) (bool, error) {
 		v, ok := Value[T](r.Context())
 		if !ok {
 			other, _ := Value[any](r.Context())
@@ -111,7 +111,7 @@ func (m *Middleware) HandlerWithError(fn func(http.ResponseWriter, *http.Request
 	if fn == nil {
 		panic("midhook: nil handler")
 	}
-	return &receiver{m.must(), func(w http.ResponseWriter, r *http.Request) (bool, error) { return true, fn(w, r) }}
+	return &notificationHandler{m.must(), func(w http.ResponseWriter, r *http.Request) (bool, error) { return true, fn(w, r) }}
 }
 
 // handleNested runs a handler of this Middleware within the delivery of another one of

@@ -158,25 +158,25 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("midhook: nil handler")
 	}
-	return &receiver{m.must(), answering(next)}
+	return &notificationHandler{m.must(), answering(next)}
 }
 
-// receiver is what a Middleware makes of a merchant's handler.
-type receiver struct {
+// notificationHandler is what a Middleware makes of a merchant's handler.
+type notificationHandler struct {
 	pipeline *pipeline
 	handle   handler
 }
 
 // ServeHTTP is the life of a delivery, from the socket to the handler and back.
 // Each step says how the delivery ends, or proceed.
-func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *notificationHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d := h.pipeline.deliveryOf(r.Context()); d != nil { // its own claim is held already
 		d.handleNested(w, r, h.handle)
 		return
 	}
 	d := h.pipeline.newDelivery(w, r, context.WithoutCancel(r.Context()))
 	d.startBudget()
-	defer d.leave()
+	defer d.finishResponse()
 
 	res := d.receive()
 	if res.outcome == proceed {
@@ -205,7 +205,7 @@ func (d *delivery) process(handle handler) result {
 		res = d.check(ctx)
 	}
 	if res.outcome == proceed {
-		res = d.admit(ctx)
+		res = d.waitForHandlerRate(ctx)
 	}
 	if res.outcome == proceed {
 		res = d.run(handle)
@@ -218,6 +218,6 @@ func (d *delivery) process(handle handler) result {
 
 // Interface guards
 var (
-	_ http.Handler  = (*receiver)(nil)
+	_ http.Handler  = (*notificationHandler)(nil)
 	_ fmt.Formatter = Middleware{}
 )
