@@ -38,7 +38,7 @@ type pipeline struct {
 	renewAfterBudget   time.Duration
 	answers            [outcomeCount]answer
 	running            *atomic.Int64 // handlers
-	origin             *pipeline     // of which this one is the attached version, or itself
+	origin             *pipeline     // this one, or the one that Attached was called on
 }
 
 // New returns the middleware for the server key from Midtrans' dashboard

@@ -78,8 +78,8 @@ const (
 // one signed body of yours can change all the others: decide about money with
 // [Notification.Paid] and [WithStatusCheck].
 //
-// It is about one transaction, and an order can have several, of which each has its
-// own: when a customer has tried one method and paid by another, the expire, deny or
+// It is about one transaction, and an order can have several. Each has notifications of
+// its own: when a customer has tried one method and paid by another, the expire, deny or
 // cancel of the abandoned attempt reaches the handler after the order was paid. Look
 // at the TransactionID, too, before such a status closes an order. Refund amounts are
 // cumulative, and an older refund can come after a newer one: take the larger sum.

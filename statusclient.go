@@ -135,9 +135,9 @@ func WithRate(limiter *rate.Limiter) StatusOption {
 // [ErrTransactionNotFound], [ErrUnauthorized], [ErrRateLimited] and
 // [ErrStatusUnavailable]; none holds the key.
 //
-// The API has two kinds of request, of which one does not find DANA and the other
-// finds little else, and for an order_id that has had several transactions each
-// answers with one of them. Get makes the second one unless the first finds what is
+// The API has two kinds of request. One does not find DANA, and the other finds little
+// else. For an order_id that has had several transactions each answers with one of
+// them. Get makes the second one unless the first finds what is
 // paid or is asked for by transaction_id. Of two transactions it prefers the one that
 // is paid, then the one that was paid and refunded, then the later one.
 //

@@ -84,8 +84,8 @@ func (p *performance) wrongAmount() {
 	}
 }
 
-// Challenge has Midtrans' fraud detection hold back card payments, of which the
-// merchant accepts one and denies another.
+// Challenge has Midtrans' fraud detection hold back card payments. The
+// merchant accepts one of them and denies another.
 var Challenge = Scenario{
 	Name: "challenge",
 	Rule: "A payment that is challenged is not paid yet: its order is fulfilled, once, when the challenge is accepted, and never when it is denied.",

@@ -108,7 +108,7 @@ func RecurringSender() Sender {
 func OpnSender() Sender {
 	s := Sender{Name: "opn", Policy: NoRetries(), samples: "samples/opn"}
 	s.Sign = func(body []byte, secret string, at time.Time) (http.Header, []byte) {
-		key, _ := base64.StdEncoding.DecodeString(secret) // what is none signs nothing that verifies
+		key, _ := base64.StdEncoding.DecodeString(secret) // a secret that is not base64 signs nothing that verifies
 		timestamp := strconv.FormatInt(at.Unix(), 10)
 		return http.Header{
 			"Omise-Signature":           {hexMAC(key, timestamp+"."+string(body))},

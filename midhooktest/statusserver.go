@@ -35,8 +35,8 @@ const (
 // does: 401 for another key than its own, "404" in an answer that succeeded for an
 // unknown transaction, 407 for the status_code of what is expired and 200 for what
 // was cancelled, and for DANA and the banks behind the same interface the
-// transaction_id as order_id. Any other method or path is none of the API, the one
-// of an id that is not escaped included.
+// transaction_id as order_id. Any other method or path does not belong to the
+// API, nor does the path of an id that is not escaped.
 //
 // An order can have several transactions. Each is found by its transaction_id. By
 // order_id a plain request finds the last one that was put and is not DANA's, and a

@@ -69,8 +69,7 @@ func (p *randomPlay) lapse() {
 	}
 }
 
-// on is a claim on one of few events, each of which has its own stage and some of
-// which alternate.
+// on is a claim on one of few events. Each has its own stage, and some alternate.
 func (p *randomPlay) on(owner string, event int) midhook.Claim {
 	c := p.claim(fmt.Sprint(owner, p.seed), fmt.Sprint("event ", event, " of ", p.seed), [...]int{10, 40, 40, 60, 0}[event])
 	c.Subject += fmt.Sprint(p.seed)

@@ -58,6 +58,6 @@
 //
 // Ordinary payments belong on a URL of their own, under [midhook.New]: a payment
 // without a subscription_id is refused here. What Midtrans' dashboard sends as a
-// test of this URL is not documented; a body of which its API knows nothing is
-// answered 403.
+// test of this URL is not documented; a body that its API knows nothing about
+// is answered 403.
 package recurring

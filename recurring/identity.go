@@ -9,7 +9,7 @@ import (
 )
 
 // IdempotencyKey names the event, by what the API said of it: the same for every
-// delivery of one event, another for every other, and another than
+// delivery of one event. No other event has it, and it differs from
 // [midhook.Notification.IdempotencyKey] of the same transaction. It is 64
 // hexadecimal digits and stays the same in later versions. It is empty for what
 // [Parse] returns.

@@ -121,10 +121,10 @@ var (
 )
 
 // Parse reads what a body claims, without asking anyone: the object of a
-// subscription, a charge with its transaction, a failed charge of which the
-// transaction is a status_code and a status_message, or a payment that has a
-// subscription_id and is signed, of which Transaction is the whole. All of it is
-// unproven, the latter until [Verify] and even then in most fields.
+// subscription, a charge with its transaction, a failed charge whose
+// transaction is a status_code and a status_message, or a signed payment with a
+// subscription_id, whose Transaction is the whole body. All of it is unproven. A
+// signed payment stays so until [Verify], and most of its fields do even then.
 //
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and for a subscription or transaction whose id

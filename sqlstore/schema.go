@@ -26,7 +26,7 @@ func (d Dialect) String() string {
 
 // Schema returns the SQL that creates the tables under their default names, for those
 // who keep their schema in migrations of their own. It may be run again. It is ""
-// for a Dialect that is none.
+// for an unknown Dialect.
 //
 // Tables and columns are only ever added in later versions, and each column with a
 // default.

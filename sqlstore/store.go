@@ -174,7 +174,7 @@ const (
 )
 
 // claim is a midhook.Claim as it is stored: its strings may be of any length, and
-// are nobody's business.
+// the database is to learn nothing from them.
 type claim struct {
 	event, owner []byte
 	subject      []byte // nil for none
