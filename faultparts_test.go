@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,13 @@ type holding struct {
 	key       string
 	holdEnds  time.Time
 	leaseEnds time.Time
+}
+
+// book returns how many calls there were, and who holds a claim.
+func (l *ledger) book() (calls int, owners []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls, slices.Collect(maps.Keys(l.held))
 }
 
 func (l *ledger) Acquire(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {

@@ -400,8 +400,8 @@ func (tr *trial) play() []string {
 func (tr *trial) judgeClaims() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	calls := tr.ledger.calls
-	for owner := range tr.ledger.held {
+	calls, owners := tr.ledger.book()
+	for _, owner := range owners {
 		if !tr.network.isHarmed(owner) && !slices.ContainsFunc(tr.Mischiefs, func(m mischief) bool { return m.Kill }) {
 			tr.problem("a claim has not ended")
 		}
@@ -412,7 +412,7 @@ func (tr *trial) judgeClaims() {
 	tr.mu.Unlock()
 	time.Sleep(time.Hour)
 	tr.mu.Lock()
-	if tr.ledger.calls != calls {
+	if later, _ := tr.ledger.book(); later != calls {
 		tr.problem("the store is called when nothing is to be done")
 	}
 }

@@ -3,6 +3,7 @@ package midhooktest_test
 import (
 	"bytes"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,14 +78,14 @@ func withMode(g midhooktest.GatewayTest) midhooktest.GatewayTest {
 func marking(isTest func(body []byte) bool) func(*courier) {
 	return func(c *courier) {
 		read, message := c.read, c.message
-		var last []byte
+		var last atomic.Value // deliveries come at once
 		c.read = func(body []byte) (*parcel, error) {
-			last = body
+			last.Store(body)
 			return read(body)
 		}
 		c.message = func(p *parcel, key int) midhook.Message {
 			m := message(p, key)
-			m.Test = isTest(last)
+			m.Test = isTest(last.Load().([]byte))
 			return m
 		}
 	}
