@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"strings"
 )
@@ -17,10 +18,22 @@ func fuzzModule(report *report, module string, opts options) {
 	}
 	for _, target := range fuzzTargets(out) {
 		report.printf("fuzzing %s of %s for %s", target.name, shortPackage(target.pkg), opts.fuzzTime)
-		cmd := goCommand(module, "test", "-json", "-run", "^$", "-fuzz", "^"+target.name+"$",
-			"-fuzztime", opts.fuzzTime.String(), "-fuzzminimizetime", "1s", target.pkg)
-		report.follow(module, cmd)
+		for try := 1; ; try++ {
+			cmd := goCommand(module, "test", "-json", "-run", "^$", "-fuzz", "^"+target.name+"$",
+				"-fuzztime", opts.fuzzTime.String(), "-fuzzminimizetime", "1s", target.pkg)
+			out, err := cmd.CombinedOutput()
+			if err == nil || try == 3 || !foundNothing(out) {
+				report.replay(module, cmd.Args, out, err)
+				break
+			}
+		}
 	}
+}
+
+// foundNothing reports whether go test failed only because the time was up while it
+// tried an input, which it does at times.
+func foundNothing(out []byte) bool {
+	return bytes.Contains(out, []byte("context deadline exceeded")) && !bytes.Contains(out, []byte("Failing input written to"))
 }
 
 type fuzzTarget struct{ pkg, name string }

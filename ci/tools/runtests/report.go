@@ -113,6 +113,15 @@ func (r *report) follow(module string, cmd *exec.Cmd) {
 	}
 }
 
+// replay reports what go test -json has printed.
+func (r *report) replay(module string, args []string, out []byte, err error) {
+	before := r.failed
+	strange := r.readEvents(bytes.NewReader(out))
+	if err != nil && r.failed == before {
+		r.fail(module, strings.Join(args, " "), strange)
+	}
+}
+
 // readEvents folds the stream into results; what is not an event is returned.
 func (r *report) readEvents(stream io.Reader) (strange string) {
 	results := newResults()
