@@ -15,6 +15,7 @@ import (
 // once for each subtest, and TestStore returns when all are through: what the
 // caller closes then is not in use.
 func TestTestStoreLRU(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	open, subtests := 0, map[string]bool{}
 	TestStore(t, func(sub *testing.T) midhook.Store {
@@ -55,6 +56,7 @@ func TestTestStoreInABubble(t *testing.T) {
 // store passes, also one at a distance that all cases share, and one whose clock
 // has whole seconds.
 func TestTestStoreAnother(t *testing.T) {
+	t.Parallel()
 	distant := newPlanted("distant")
 	TestStore(t, func(*testing.T) midhook.Store { return distant })
 	for _, bug := range []string{"", "distant", "up to a second late"} {
@@ -84,6 +86,7 @@ func TestOfABrokenStore(t *testing.T) {
 // Rule: a case that fails fails the test, and says which rule is broken. A
 // process of its own is asked, for only there may a test fail.
 func TestTestStoreReports(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestOfABrokenStore$/^(bubble|real_time)$/^store$/^stage-", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), brokenStore+"=equal stages superseded")
 	out, err := cmd.CombinedOutput()
