@@ -227,8 +227,8 @@ var notificationFields = object.TableOf[Notification]()
 func decode(body []byte, text string) (*Notification, error) {
 	n := &Notification{raw: text}
 	var payment, account bool
-	err := notificationFields.DecodeMembers(body, n.raw, n, func(name, json string, held bool) {
-		switch name {
+	err := notificationFields.DecodeMembers(body, n.raw, n, func(name []byte, json string, held bool) {
+		switch string(name) {
 		case "order_id", "gross_amount", "transaction_id", "transaction_status":
 			payment = true
 		case "account_id", "account_status":

@@ -6,6 +6,7 @@ package object
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,30 +24,30 @@ import (
 // all those in what a byte slice takes, are free.
 type Table struct {
 	of       reflect.Type
-	byLength [][]field       // few names have one length, so that a look costs less than a hash
-	folded   map[string]bool // the fields' names, which are ASCII, folded
+	byLength [][]field // few names have one length, so that a look costs less than a hash
 }
 
 // field says where a JSON member goes.
 type field struct {
-	name  string
-	index int
-	kind  reflect.Kind
-	elem  *Table // of a struct or a slice of structs
+	name   string // ASCII
+	folded string
+	index  int
+	kind   reflect.Kind
+	elem   *Table // of a struct or a slice of structs
 }
 
 // TableOf returns the table of the struct type T, by its json tags.
 func TableOf[T any]() *Table { return tableOf(reflect.TypeFor[T]()) }
 
 func tableOf(of reflect.Type) *Table {
-	t := &Table{of: of, folded: map[string]bool{}}
+	t := &Table{of: of}
 	for i := range of.NumField() {
 		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
 		typ := of.Field(i).Type
-		f := field{name: name, index: i, kind: typ.Kind()}
+		f := field{name: name, folded: strings.Map(fold, name), index: i, kind: typ.Kind()}
 		switch {
 		case f.kind == reflect.Struct:
 			f.elem = tableOf(typ)
@@ -57,23 +58,27 @@ func tableOf(of reflect.Type) *Table {
 			t.byLength = append(t.byLength, nil)
 		}
 		t.byLength[len(name)] = append(t.byLength[len(name)], f)
-		t.folded[strings.Map(fold, name)] = true
 	}
 	return t
 }
 
 // field returns the field of that name, nil if there is none.
-func (t *Table) field(name string) *field {
-	if len(name) >= len(t.byLength) {
-		return nil
-	}
-	fields := t.byLength[len(name)]
+func (t *Table) field(name []byte) *field {
+	fields := t.ofLength(len(name))
 	for i := range fields {
-		if fields[i].name == name {
+		if fields[i].name == string(name) {
 			return &fields[i]
 		}
 	}
 	return nil
+}
+
+// ofLength returns the fields whose names have n letters.
+func (t *Table) ofLength(n int) []field {
+	if n >= len(t.byLength) {
+		return nil
+	}
+	return t.byLength[n]
 }
 
 // Decode reads body into the struct that v points to. text is the body as a
@@ -87,12 +92,12 @@ func (t *Table) Decode(body []byte, text string, v any, member func(name string)
 	if member == nil {
 		return t.decode(body, text, reflect.ValueOf(v).Elem(), nil)
 	}
-	return t.DecodeMembers(body, text, v, func(name, _ string, _ bool) { member(name) })
+	return t.DecodeMembers(body, text, v, func(name []byte, _ string, _ bool) { member(string(name)) })
 }
 
 // DecodeMembers is Decode, which also tells member whether a field holds all of the
 // value, and the value's JSON if none does.
-func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name, json string, held bool)) error {
+func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name []byte, json string, held bool)) error {
 	return t.decode(body, text, reflect.ValueOf(v).Elem(), func(m visited) {
 		switch json := text[m.start:m.end]; {
 		case json == "null":
@@ -112,7 +117,7 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 	}
 	var outer string
 	err := t.decode([]byte(text), text, reflect.New(t.of).Elem(), func(m visited) {
-		if m.name == path[0] && (!m.held || len(path) > 1) {
+		if string(m.name) == path[0] && (!m.held || len(path) > 1) {
 			outer, ok = text[m.start:m.end], true
 		}
 	})
@@ -122,7 +127,7 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 	case len(path) == 1:
 		return []byte(outer), true
 	}
-	inner := t.field(path[0])
+	inner := t.field([]byte(path[0]))
 	if inner == nil || inner.kind != reflect.Struct {
 		return nil, false
 	}
@@ -133,7 +138,7 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 func Replace(text, name, value string) string {
 	replaced := text
 	_ = (&Table{}).decode([]byte(text), text, reflect.Value{}, func(m visited) {
-		if m.name == name {
+		if string(m.name) == name {
 			quoted, _ := jsontext.AppendQuote(nil, value)
 			replaced = text[:m.start] + string(quoted) + text[m.end:]
 		}
@@ -155,17 +160,17 @@ func Text(value []byte) (text string, ok bool) {
 
 // looksLikeField reports whether encoding/json takes name for a field's where no field
 // has exactly that name.
-func (t *Table) looksLikeField(name string) bool {
+func (t *Table) looksLikeField(name []byte) bool {
 	var buf [64]byte
 	folded := buf[:0]
-	for _, r := range name {
+	for _, r := range string(name) {
 		r = fold(r)
-		if r >= utf8.RuneSelf || len(folded) == len(t.byLength) {
+		if r >= utf8.RuneSelf || len(folded)+1 >= len(t.byLength) {
 			return false // no field has such a letter, or so many
 		}
 		folded = append(folded, byte(r))
 	}
-	return t.folded[string(folded)]
+	return slices.ContainsFunc(t.ofLength(len(folded)), func(f field) bool { return f.folded == string(folded) })
 }
 
 // fold is a letter as encoding/json compares it: either case is alike, and so are the

@@ -188,8 +188,8 @@ func TestDecodeTellsMembers(t *testing.T) {
 	assert.Equal(t, []string{"id", "unknown", "inner"}, names)
 
 	told := map[string]string{}
-	require.NoError(t, table.DecodeMembers([]byte(body), body, &outer{}, func(name, json string, held bool) {
-		told[name] = fmt.Sprint(json, " ", held)
+	require.NoError(t, table.DecodeMembers([]byte(body), body, &outer{}, func(name []byte, json string, held bool) {
+		told[string(name)] = fmt.Sprint(json, " ", held)
 	}))
 	assert.Equal(t, map[string]string{"id": " true", "unknown": "1 false", "inner": " true"}, told)
 }

@@ -20,14 +20,15 @@ type parser struct {
 	dec     jsontext.Decoder
 	body    bytes.Buffer
 	text    string
-	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
-	escapes bool // there are any in text
+	unicode bool   // all bytes of text are UTF-8; an escape may still be half a character
+	escapes bool   // there are any in text
+	names   []byte // unquoted, of the members that are being read
 }
 
-// visited is a member that was read: its name, where in the text its value is, and
-// whether a field holds all of that.
+// visited is a member that was read: its name, which nobody may keep, where in the text
+// its value is, and whether a field holds all of that.
 type visited struct {
-	name       string
+	name       []byte
 	start, end int
 	held       bool
 }
@@ -44,6 +45,9 @@ var (
 // included. What a decoder does for each of them, to find a name that is given
 // twice, is most of what a body costs.
 const MaxMembers = 1000
+
+// maxNames is how many bytes of names a parser keeps for the next body.
+const maxNames = 4 << 10
 
 // hasTooManyMembers counts the colons outside of strings, one for each member of
 // what is JSON.
@@ -74,8 +78,11 @@ func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(vis
 	p := parsers.Get().(*parser)
 	defer func() {
 		p.body, p.text = bytes.Buffer{}, "" // dec keeps body until the next one, or until the pool is emptied
-		parsers.Put(p)
+		if cap(p.names) <= maxNames {
+			parsers.Put(p)
+		}
 	}()
+	p.names = p.names[:0]
 	p.text, p.unicode, p.escapes = text, utf8.ValidString(text), strings.Contains(text, `\`)
 	p.body = *bytes.NewBuffer(body)
 	p.dec.Reset(&p.body, anyText)
@@ -121,6 +128,7 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 	}
 	whole = true
 	for p.dec.PeekKind() == jsontext.KindString {
+		outer := p.names
 		name, f, err := p.name(t)
 		if err != nil {
 			return false, err
@@ -134,6 +142,7 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 			m.name = name
 			visit(m)
 		}
+		p.names = outer
 	}
 	_, err = p.dec.ReadToken()
 	return whole, err
@@ -141,19 +150,19 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 
 // name reads a member's name, and finds its field, nil for an unknown name. It fails
 // for a name that only looks like a field's.
-func (p *parser) name(t *Table) (string, *field, error) {
-	quoted, err := p.simple()
+func (p *parser) name(t *Table) (name []byte, f *field, err error) {
+	quoted, err := p.dec.ReadValue()
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
-	name, ok := p.unquote(quoted)
-	if !ok { // it names no field, but is found with replacement characters
-		b, _ := jsontext.AppendUnquote(nil, quoted)
-		name = string(b)
+	name = quoted[1 : len(quoted)-1]
+	if !p.unicode || p.escapes && bytes.IndexByte(name, '\\') >= 0 {
+		start := len(p.names)
+		p.names, _ = jsontext.AppendUnquote(p.names, quoted) // what is not Unicode is found with replacement characters
+		name = p.names[start:]
 	}
-	f := t.field(name)
-	if f == nil && t.looksLikeField(name) {
-		return "", nil, errAmbiguous
+	if f = t.field(name); f == nil && t.looksLikeField(name) {
+		return nil, nil, errAmbiguous
 	}
 	return name, f, nil
 }
