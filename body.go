@@ -56,7 +56,7 @@ func (d *delivery) readBody() ([]byte, error) {
 		body, err := readAll(d.r, d.maxBodyBytes)
 		done <- read{body, err}
 	}()
-	timer := time.NewTimer(time.Until(d.deadline))
+	timer := time.NewTimer(time.Until(d.deadline()))
 	defer timer.Stop()
 	select {
 	case r := <-done:

@@ -269,7 +269,7 @@ func (d *delivery) waitContext() (context.Context, context.CancelFunc) {
 	if !d.mayWait {
 		return d.ctx, func() {}
 	}
-	return context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
+	return context.WithDeadlineCause(d.ctx, d.deadline(), ErrBudgetExceeded)
 }
 
 // storeContext is for a call that neither the client nor the budget cuts short.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -16,16 +17,17 @@ import (
 // delivery is one request's way through the middleware.
 type delivery struct {
 	*pipeline
-	w        bufferedWriter
-	r        *http.Request
-	ctx      context.Context // the request's values; a client that hangs up must not undo a payment
-	arrived  time.Time
-	deadline time.Time // of the budget
-	timer    *time.Timer
+	w       bufferedWriter
+	r       *http.Request
+	ctx     context.Context // the request's values; a client that hangs up must not undo a payment
+	arrived time.Time
+	timer   *time.Timer
 
 	body           []byte
-	handlerBody    bodyReader  // body, for the handler to read
 	bodyComplete   atomic.Bool // body is complete
+	handlerBody    bodyReader  // body, for the handler to read
+	handlerCtx     handlerContext
+	contentType    [1]string // what the handler's request says
 	authenticated  Message
 	message        atomic.Pointer[Message] // authenticated, and nil until the body is authentic; what was confirmed replaces it
 	claim          claims
@@ -42,11 +44,13 @@ type result struct {
 
 // newDelivery is for a request, or for a message whose request nobody has sent.
 func (p *pipeline) newDelivery(w http.ResponseWriter, r *http.Request, ctx context.Context) *delivery {
-	now := time.Now()
-	d := &delivery{pipeline: p, w: bufferedWriter{inner: w}, r: r, ctx: ctx, arrived: now, deadline: now.Add(p.budget)}
+	d := &delivery{pipeline: p, w: bufferedWriter{inner: w}, r: r, ctx: ctx, arrived: time.Now()}
 	d.claim.pipeline = p
 	return d
 }
+
+// deadline is the end of the budget.
+func (d *delivery) deadline() time.Time { return d.arrived.Add(d.budget) }
 
 // startBudget has the request answered when the budget is spent.
 func (d *delivery) startBudget() {
@@ -73,7 +77,7 @@ func (d *delivery) authenticate() result {
 	d.authenticated, err = d.gateway.Open(d.r.Header, d.body)
 	opened := result{openOutcome(err), err, false}
 	if err == nil && d.authenticator != nil {
-		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline, ErrBudgetExceeded)
+		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline(), ErrBudgetExceeded)
 		defer cancel()
 		began := d.now()
 		d.authenticated, err = d.authenticator(ctx, d.authenticated)
@@ -146,7 +150,7 @@ func (d *delivery) check(ctx context.Context) result {
 		if raw, ok := msg.Value.(interface{ Raw() []byte }); ok && msg.Value != before.Value {
 			d.body = raw.Raw() // the handler's body says what its value says
 		}
-		if moved := d.claim.moveTo(ctx, d.newClaim(msg), d.deadline); moved.outcome != proceed {
+		if moved := d.claim.moveTo(ctx, d.newClaim(msg), d.deadline()); moved.outcome != proceed {
 			return moved
 		}
 	}
@@ -168,11 +172,12 @@ func (d *delivery) waitForHandlerRate(ctx context.Context) result {
 
 // run calls the handler and says what its answer means.
 func (d *delivery) run(handle handler) (res result) {
-	ctx, cancel := context.WithDeadlineCause(context.WithValue(d.ctx, deliveryKey, d), d.deadline.Add(d.grace), ErrGraceExceeded)
+	withDeadline, cancel := context.WithDeadlineCause(d.ctx, d.deadline().Add(d.grace), ErrGraceExceeded)
 	defer cancel()
+	d.handlerCtx = handlerContext{withDeadline, d}
 	d.running.Add(1)
 	defer d.running.Add(-1)
-	ctx, done := d.traceHandler(ctx)
+	ctx, done := d.traceHandler(&d.handlerCtx)
 	defer func() { done(res) }()
 
 	answers, err := handle(&d.w, d.handlerRequest(ctx))
@@ -205,16 +210,18 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	r.Body = &d.handlerBody
 	r.ContentLength = int64(len(d.body))
 	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
-		r.Header = r.Header.Clone()
-		r.Header.Set("Content-Type", "application/json")
+		header := make(http.Header, len(r.Header)+1)
+		maps.Copy(header, r.Header)
+		d.contentType = [...]string{"application/json"}
+		header["Content-Type"] = d.contentType[:]
+		r.Header = header
 	}
 	return r
 }
 
 // isObject reports whether an authentic body is a JSON object.
 func isObject(body []byte) bool {
-	body = bytes.TrimLeft(body, " \t\r\n")
-	return len(body) > 0 && body[0] == '{'
+	return bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
 // saysJSON reports whether a binder of a framework takes the body for JSON. The header

@@ -445,4 +445,9 @@ func TestContentTypeOfTheHandlersRequest(t *testing.T) {
 		assert.EqualValues(t, 1, next.runs.Load())
 		assert.Equal(t, test.given, r.Header["Content-Type"], "the server's own request is not changed")
 	}
+	next := &counter{}
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(notify("gopay")))
+	r.Header = nil // as a test or a queue may make it
+	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
+	assert.EqualValues(t, 1, next.runs.Load())
 }

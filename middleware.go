@@ -200,7 +200,7 @@ func (d *delivery) process(handle handler) result {
 	returned := false
 	defer d.afterPanic("handler", &returned)
 
-	res := d.claim.acquire(ctx, d.newClaim(*d.message.Load()), d.deadline)
+	res := d.claim.acquire(ctx, d.newClaim(*d.message.Load()), d.deadline())
 	if res.outcome == proceed {
 		res = d.check(ctx)
 	}

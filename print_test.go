@@ -2,9 +2,12 @@ package midhook_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -165,6 +168,38 @@ func TestPrintingReachesNoKey(t *testing.T) {
 		}
 	}
 }
+
+// Rule: the context of a handler, and those made from it, print nothing of the delivery,
+// and end together.
+func TestHandlersContext(t *testing.T) {
+	hook, _ := newHook(t)
+	var made []context.Context
+	next := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
+		child, cancel := context.WithTimeout(r.Context(), time.Hour)
+		t.Cleanup(cancel)
+		made = []context.Context{r.Context(), child, context.WithoutCancel(r.Context()), context.WithValue(r.Context(), contextKey{}, "x")}
+		for _, ctx := range made {
+			n, ok := midhook.FromContext(ctx)
+			require.True(t, ok)
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+				printed := fmt.Sprintf(verb, ctx)
+				assert.NotContains(t, printed, n.OrderID)
+				assert.NotContains(t, printed, testKey)
+			}
+			deadline, ok := ctx.Deadline()
+			assert.Equal(t, ctx != made[2], ok)
+			assert.Equal(t, ok, time.Until(deadline) > 0)
+			assert.NoError(t, ctx.Err())
+		}
+	}}
+	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.EqualValues(t, 1, next.runs.Load())
+	for i, ctx := range made {
+		assert.Equal(t, i == 2, ctx.Err() == nil, "after the handler")
+	}
+}
+
+type contextKey struct{}
 
 // Rule: what is printed is on one line and at most 256 bytes a field, whatever is in
 // it and however it is printed.
