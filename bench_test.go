@@ -102,7 +102,7 @@ func BenchmarkDelivery(b *testing.B) {
 				clear(w.header)
 				h.ServeHTTP(w, &http.Request{
 					Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-					URL: &url.URL{Path: "/"}, Header: http.Header{},
+					URL: &url.URL{Path: "/"}, Header: http.Header{"Content-Type": {"application/json"}},
 					ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
 				})
 			}

@@ -103,7 +103,7 @@ func measure(name string, all [][]byte, ring []byte) cost {
 		clear(w.header)
 		h.ServeHTTP(w, &http.Request{
 			Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			URL: &url.URL{Path: "/"}, Header: http.Header{}, RemoteAddr: "127.0.0.1:1",
+			URL: &url.URL{Path: "/"}, Header: http.Header{"Content-Type": {"application/json"}}, RemoteAddr: "127.0.0.1:1",
 			ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
 		})
 	}
