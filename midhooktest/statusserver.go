@@ -52,8 +52,9 @@ type StatusServer struct {
 	serverKey string
 
 	mu           sync.Mutex
-	transactions []transaction     // each at its place, in the order in which they were put last
-	accounts     map[string][]byte // the answers about Pay Accounts
+	transactions map[string][]*transaction  // by each of their ids, in the order in which they were put last
+	latest       map[[2]string]*transaction // by name
+	accounts     map[string][]byte          // the answers about Pay Accounts
 	trouble      Trouble
 	requests     int
 	connections  int
@@ -66,11 +67,25 @@ type transaction struct {
 	plain, snap bool // found by requests of that kind
 }
 
+// name is the same for transactions that replace each other.
+func (t *transaction) name() [2]string {
+	if t.id == "" {
+		return [2]string{"order", t.orderID}
+	}
+	return [2]string{"transaction", t.id}
+}
+
+// ids are what the transaction is found by.
+func (t *transaction) ids() []string {
+	ids := slices.Compact([]string{t.id, t.orderID})
+	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+}
+
 // NewStatusServer starts a server that accepts serverKey and knows no
 // transaction. Close it in the end. It panics where nothing can listen on a
 // loopback port.
 func NewStatusServer(serverKey string) *StatusServer {
-	s := &StatusServer{serverKey: serverKey, accounts: map[string][]byte{}}
+	s := &StatusServer{serverKey: serverKey, transactions: map[string][]*transaction{}, latest: map[[2]string]*transaction{}, accounts: map[string][]byte{}}
 	s.server = httptest.NewUnstartedServer(s)
 	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -114,18 +129,22 @@ func (s *StatusServer) Put(n *midhook.Notification) {
 		return
 	}
 	dana := n.PaymentType == "dana"
-	t := transaction{id: n.TransactionID, orderID: n.OrderID, answer: answer, plain: !dana, snap: isSnap(n)}
-	s.transactions = slices.DeleteFunc(s.transactions, func(old transaction) bool {
-		return old.id == t.id && (t.id != "" || old.orderID == t.orderID)
-	})
-	s.transactions = append(s.transactions, t)
+	t := &transaction{id: n.TransactionID, orderID: n.OrderID, answer: answer, plain: !dana, snap: isSnap(n)}
+	if old := s.latest[t.name()]; old != nil {
+		for _, id := range old.ids() {
+			s.transactions[id] = slices.DeleteFunc(s.transactions[id], func(other *transaction) bool { return other == old })
+		}
+	}
+	s.latest[t.name()] = t
+	for _, id := range t.ids() {
+		s.transactions[id] = append(s.transactions[id], t)
+	}
 }
 
 // find returns the answer for an id, nil if there is none.
 func (s *StatusServer) find(id string, snap bool) []byte {
-	for _, t := range slices.Backward(s.transactions) {
-		visible := t.plain && !snap || t.snap && snap
-		if visible && id != "" && (t.id == id || t.orderID == id) {
+	for _, t := range slices.Backward(s.transactions[id]) {
+		if t.plain && !snap || t.snap && snap {
 			return t.answer
 		}
 	}
