@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -265,10 +266,11 @@ func (s *storeScript) crew(n int, work func(worker, job int) (again bool)) {
 }
 
 // renew keeps a claim for a while, so that those who wait for it come to wait at every
-// step of what they do.
+// step of what they do, also where all share one processor.
 func (s *storeScript) renew(c midhook.Claim) {
 	for began, i := time.Now(), 0; i < 30 && time.Since(began) < 20*time.Millisecond; i++ {
 		s.acquire(acquired, c)
+		runtime.Gosched()
 	}
 }
 
