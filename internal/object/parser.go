@@ -23,6 +23,7 @@ type parser struct {
 	unicode bool   // all bytes of text are UTF-8; an escape may still be half a character
 	escapes bool   // there are any in text
 	names   []byte // unquoted, of the members that are being read
+	inNames int    // escapes so far
 }
 
 // visited is a member that was read: its name, which nobody may keep, where in the text
@@ -38,25 +39,23 @@ var (
 	anyText       = jsontext.AllowInvalidUTF8(true) // see unquote
 	errUnexpected = errors.New("not one JSON object")
 	errAmbiguous  = errors.New("a name differs from a field's in letter case only")
-	errTooMany    = fmt.Errorf("more than %d members", MaxMembers)
+	errTooMany    = fmt.Errorf("more than %d members, objects or escapes in names", MaxMembers)
 )
 
 // MaxMembers is how many members a body may have, those of objects within it
-// included. What a decoder does for each of them, to find a name that is given
-// twice, is most of what a body costs.
+// included, how many objects, and how many escapes in names that may be a field's.
+// What a decoder does for each of them, to find a name that is given twice, is most of
+// what a body costs.
 const MaxMembers = 1000
 
-// maxNames is how many bytes of names a parser keeps for the next body.
-const maxNames = 4 << 10
-
 // hasTooManyMembers counts the colons outside of strings, one for each member of
-// what is JSON.
+// what is JSON, and the objects, which may be empty.
 func hasTooManyMembers(text string) bool {
-	if strings.Count(text, ":") <= MaxMembers {
+	if strings.Count(text, ":") <= MaxMembers && strings.Count(text, "{") <= MaxMembers {
 		return false // as all but hostile bodies: this takes no time
 	}
-	members, inString := 0, false
-	for i := 0; i < len(text) && members <= MaxMembers; i++ {
+	members, objects, inString := 0, 0, false
+	for i := 0; i < len(text) && members <= MaxMembers && objects <= MaxMembers; i++ {
 		switch c := text[i]; {
 		case c == '"':
 			inString = !inString
@@ -64,10 +63,15 @@ func hasTooManyMembers(text string) bool {
 			i++
 		case c == ':' && !inString:
 			members++
+		case c == '{' && !inString:
+			objects++
 		}
 	}
-	return members > MaxMembers
+	return members > MaxMembers || objects > MaxMembers
 }
+
+// maxNames is how many bytes of names a parser keeps for the next body.
+const maxNames = 4 << 10
 
 // decode reads the one JSON object that body is, and calls visit, if not nil, after
 // each of its members.
@@ -82,7 +86,7 @@ func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(vis
 			parsers.Put(p)
 		}
 	}()
-	p.names = p.names[:0]
+	p.names, p.inNames = p.names[:0], 0
 	p.text, p.unicode, p.escapes = text, utf8.ValidString(text), strings.Contains(text, `\`)
 	p.body = *bytes.NewBuffer(body)
 	p.dec.Reset(&p.body, anyText)
@@ -110,7 +114,7 @@ func explain(err error) error {
 	}
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
-	case errors.Is(err, errAmbiguous):
+	case errors.Is(err, errAmbiguous), errors.Is(err, errTooMany):
 		return err
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return errors.New("a name is given twice")
@@ -156,7 +160,10 @@ func (p *parser) name(t *Table) (name []byte, f *field, err error) {
 		return nil, nil, err
 	}
 	name = quoted[1 : len(quoted)-1]
-	if !p.unicode || p.escapes && bytes.IndexByte(name, '\\') >= 0 {
+	if escapes := p.countEscapes(name); escapes > 0 || !p.unicode && !utf8.Valid(name) {
+		if p.inNames += escapes; p.inNames > MaxMembers {
+			return nil, nil, errTooMany
+		}
 		start := len(p.names)
 		p.names, _ = jsontext.AppendUnquote(p.names, quoted) // what is not Unicode is found with replacement characters
 		name = p.names[start:]
@@ -165,6 +172,13 @@ func (p *parser) name(t *Table) (name []byte, f *field, err error) {
 		return nil, nil, errAmbiguous
 	}
 	return name, f, nil
+}
+
+func (p *parser) countEscapes(name []byte) int {
+	if !p.escapes {
+		return 0
+	}
+	return bytes.Count(name, []byte(`\`))
 }
 
 // simple reads any value and returns its JSON text.
