@@ -204,9 +204,10 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	d.handlerBody.body.Reset(d.body)
 	r.Body = &d.handlerBody
 	r.ContentLength = int64(len(d.body))
-	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
+	if isObject(d.body) && !(saysJSON(r.Header["Content-Type"]) && len(r.Header["Content-Encoding"]) == 0) {
 		r.Header = r.Header.Clone()
 		r.Header.Set("Content-Type", "application/json")
+		r.Header.Del("Content-Encoding") // the body is JSON as it is: decoded, it would be another text
 	}
 	return r
 }
@@ -217,15 +218,15 @@ func isObject(body []byte) bool {
 	return len(body) > 0 && body[0] == '{'
 }
 
-// saysJSON reports whether a binder of a framework takes the body for JSON. The header
-// is not signed: as a form, one field's text would be read as other fields, and binders
-// that know no such type read the query instead.
+// saysJSON reports whether a binder of a framework takes the body for JSON, in UTF-8.
+// The header is not signed: as a form, one field's text would be read as other fields,
+// and binders that know no such type read the query instead.
 func saysJSON(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
 	}
 	parameters, ok := strings.CutPrefix(contentType[0], "application/json")
-	return ok && (parameters == "" || parameters[0] == ';')
+	return ok && (parameters == "" || strings.EqualFold(parameters, "; charset=utf-8") || strings.EqualFold(parameters, ";charset=utf-8"))
 }
 
 // isAccepted reports whether the handler's own success is one to the sender. The
