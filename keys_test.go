@@ -115,6 +115,7 @@ func requireKeys(t *testing.T, a, b *midhook.Notification) {
 	require.Equal(t, slices.Equal(event(a), event(b)), a.IdempotencyKey() == b.IdempotencyKey(), "event of\n%q\n%q", event(a), event(b))
 	require.Equal(t, slices.Equal(payment(a), payment(b)), a.PaymentKey() == b.PaymentKey(), "payment of\n%q\n%q", payment(a), payment(b))
 	require.NotEqual(t, a.IdempotencyKey(), b.PaymentKey(), "an event is no payment")
+	require.NotEqual(t, b.IdempotencyKey(), a.PaymentKey(), "an event is no payment")
 }
 
 // withOtherWords is n as another delivery of it may be: what names no event is other.
@@ -150,7 +151,7 @@ func upperASCII(s string) string {
 
 // FuzzKeys compares two notifications: they have one key if, and only if, what names the
 // event or the payment is the same. So it is with one of them and itself in other words,
-// and with itself where a letter has moved from one field to the next.
+// with one more letter in any field, and where a letter has moved to the next field.
 func FuzzKeys(f *testing.F) {
 	for _, name := range midhooktest.Samples() {
 		n := midhooktest.Sample(name)
@@ -167,6 +168,7 @@ func FuzzKeys(f *testing.F) {
 	}
 	f.Add("A\n\nrefund\n\n1.00\n201\n2", "A\n\nrefund\n\n1.00\n2012\n")
 	f.Add("\n\n\n\n\n200\n\n\n\nacc\nENABLED", "\n\n\n\n\n200\n\n\n\naccE\nNABLED")
+	f.Add("\n\n\n\n\n200\n\n\n\nacc\nENABLED", "acc\nENABLED\n\n\n\n200")
 	f.Fuzz(func(t *testing.T, first, second string) {
 		if len(first)+len(second) > 4096 {
 			t.Skip("a longer text finds no more")
@@ -176,6 +178,12 @@ func FuzzKeys(f *testing.F) {
 		again := withOtherWords(*a, second)
 		requireKeys(t, a, again)
 		require.Equal(t, a.IdempotencyKey(), again.IdempotencyKey(), "one event in other words")
+		fields := strings.Split(first, "\n")
+		for i := range fields {
+			more := slices.Clone(fields)
+			more[i] += "x"
+			requireKeys(t, a, eventOf(strings.Join(more, "\n")))
+		}
 		for i := range len(first) - 1 {
 			if first[i] == '\n' {
 				requireKeys(t, a, eventOf(first[:i]+first[i+1:i+2]+"\n"+first[i+2:]))
