@@ -164,6 +164,7 @@ func FuzzKeys(f *testing.F) {
 		f.Add(line+"200", line+"201")
 		f.Add(line+"202", line+"407")
 		f.Add(line+"200\n2\n\nk\n\n\n1\n2\n3\n4\n5", line+"200\n\n2\nk\n\n\n\n1\n2\n3\n4")
+		f.Add(line+"200\n2\n\nk\n\n\n\n\nu\n1\n", line+"200\n2\n\nk\n\n\n\ni\nu\n1\n")
 		f.Add(line+"200\n2\n\nk\n\n\nr\n\n\n1\n\ns\n\n\n2\n", line+"200\n2\n\nk\n\n\ns\n\n\n2\n\nr\n\n\n1\n")
 	}
 	f.Add("A\n\nrefund\n\n1.00\n201\n2", "A\n\nrefund\n\n1.00\n2012\n")
