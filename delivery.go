@@ -209,11 +209,12 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	d.handlerBody.body.Reset(d.body)
 	r.Body = &d.handlerBody
 	r.ContentLength = int64(len(d.body))
-	if isObject(d.body) && !saysJSON(r.Header["Content-Type"]) {
+	if isObject(d.body) && !(saysJSON(r.Header["Content-Type"]) && len(r.Header["Content-Encoding"]) == 0) {
 		header := make(http.Header, len(r.Header)+1)
 		maps.Copy(header, r.Header)
 		d.contentType = [...]string{"application/json"}
 		header["Content-Type"] = d.contentType[:]
+		delete(header, "Content-Encoding") // the body is JSON as it is: decoded, it would be another text
 		r.Header = header
 	}
 	return r
@@ -224,15 +225,15 @@ func isObject(body []byte) bool {
 	return bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
-// saysJSON reports whether a binder of a framework takes the body for JSON. The header
-// is not signed: as a form, one field's text would be read as other fields, and binders
-// that know no such type read the query instead.
+// saysJSON reports whether a binder of a framework takes the body for JSON, in UTF-8.
+// The header is not signed: as a form, one field's text would be read as other fields,
+// and binders that know no such type read the query instead.
 func saysJSON(contentType []string) bool {
 	if len(contentType) != 1 {
 		return false
 	}
 	parameters, ok := strings.CutPrefix(contentType[0], "application/json")
-	return ok && (parameters == "" || parameters[0] == ';')
+	return ok && (parameters == "" || strings.EqualFold(parameters, "; charset=utf-8") || strings.EqualFold(parameters, ";charset=utf-8"))
 }
 
 // isAccepted reports whether the handler's own success is one to the sender. The

@@ -431,6 +431,11 @@ func TestContentTypeOfTheHandlersRequest(t *testing.T) {
 		{[]string{"application/x-www-form-urlencoded"}, []string{"application/json"}},
 		{[]string{"multipart/form-data; boundary=x"}, []string{"application/json"}},
 		{[]string{"text/plain"}, []string{"application/json"}},
+		{[]string{"application/json;charset=UTF-8"}, []string{"application/json;charset=UTF-8"}},
+		{[]string{"application/json; charset=utf-16"}, []string{"application/json"}},
+		{[]string{"application/json; a=b+x-www-form-urlencoded"}, []string{"application/json"}},
+		{[]string{"application/x-www-form-urlencoded+json"}, []string{"application/json"}},
+		{[]string{"Application/JSON"}, []string{"application/json"}},
 		{[]string{"application/jsonx"}, []string{"application/json"}},
 		{[]string{"application/json", "application/x-www-form-urlencoded"}, []string{"application/json"}},
 	} {
@@ -450,4 +455,29 @@ func TestContentTypeOfTheHandlersRequest(t *testing.T) {
 	r.Header = nil // as a test or a queue may make it
 	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
 	assert.EqualValues(t, 1, next.runs.Load())
+}
+
+// Rule: what is authentic is the body as it came. The handler's request claims no
+// Content-Encoding, which nobody signed: what decodes it behind the hook would read
+// another text than was verified.
+func TestContentEncodingOfTheHandlersRequest(t *testing.T) {
+	hook, _ := newHook(t)
+	for i, encoding := range [][]string{nil, {""}, {"br"}, {"gzip", "br"}, {"identity"}} {
+		body := notify("pending", midhooktest.Order(fmt.Sprint("A-", i)))
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		r.Header["Content-Type"] = []string{"application/json"}
+		if encoding != nil {
+			r.Header["Content-Encoding"] = encoding
+		}
+		next := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
+			assert.NotContains(t, r.Header, "Content-Encoding")
+			assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
+			handed, err := io.ReadAll(r.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, string(body), string(handed))
+		}}
+		hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
+		assert.EqualValues(t, 1, next.runs.Load())
+		assert.Equal(t, encoding, r.Header["Content-Encoding"], "the server's own request is not changed")
+	}
 }

@@ -337,32 +337,3 @@ func TestRefundOrderIsNoEvent(t *testing.T) {
 	assert.Equal(t, key("["+one+","+two+"]"), key("["+two+","+one+"]"))
 	assert.NotEqual(t, key("["+one+","+two+"]"), key("["+one+","+one+"]"))
 }
-
-// FuzzKeys compares two notifications: they have one key if, and only if, what names the
-// event or the payment is the same.
-func FuzzKeys(f *testing.F) {
-	f.Add("A-1", "T-1", "settlement", "accept", "10000.00", "200", "", "A-1", "T-1", "settlement", "accept", "10000.00", "200", "")
-	f.Add("A-1", "T-1", "refund", "", "1.00", "200", "r-1", "A-1T", "-1", "refund", "", "1.00", "200", "r-2")
-	f.Add("A", "", "refund", "", "1.00", "201", "2", "A", "", "refund", "", "1.00", "2012", "")
-	f.Fuzz(func(t *testing.T, order1, tx1, status1, fraud1, amount1, code1, refund1, order2, tx2, status2, fraud2, amount2, code2, refund2 string) {
-		event := func(order, tx, status, fraud, amount, code, refund string) (*midhook.Notification, []string) {
-			n := &midhook.Notification{OrderID: order, TransactionID: tx, TransactionStatus: midhook.TransactionStatus(status),
-				FraudStatus: midhook.FraudStatus(fraud), GrossAmount: amount, StatusCode: code, RefundKey: refund}
-			switch strings.ToLower(status) {
-			case "refund", "partial_refund", "chargeback", "partial_chargeback":
-			default:
-				refund = "" // is no fact of any other event
-			}
-			return n, []string{order, tx, strings.ToLower(status), strings.ToLower(fraud), amount, refund}
-		}
-		a, facts1 := event(order1, tx1, status1, fraud1, amount1, code1, refund1)
-		b, facts2 := event(order2, tx2, status2, fraud2, amount2, code2, refund2)
-		assert.Equal(t, order1 == order2 && tx1 == tx2, a.PaymentKey() == b.PaymentKey(), "payment")
-		switch same := slices.Equal(facts1, facts2); {
-		case !same:
-			assert.NotEqual(t, a.IdempotencyKey(), b.IdempotencyKey(), "different events")
-		case same && code1 == code2:
-			assert.Equal(t, a.IdempotencyKey(), b.IdempotencyKey(), "one event")
-		}
-	})
-}

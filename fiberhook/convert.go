@@ -46,21 +46,40 @@ func newRequest(c fiber.Ctx) *http.Request {
 func replaceBody(c fiber.Ctx, r *http.Request) (restore func()) {
 	handed, _ := io.ReadAll(r.Body) // from memory
 	in := c.Request()
-	contentType := string(in.Header.ContentType())
-	in.Header.SetContentType(r.Header.Get("Content-Type")) // which fiber binds by
-	restoreType := func() { in.Header.SetContentType(contentType) }
+	restoreHeader := replaceHeader(in, r.Header)
 	if in.IsBodyStream() {
 		in.SetBody(handed)
-		return restoreType
+		return restoreHeader
 	}
 	notified := bytes.Clone(in.Body())
 	if bytes.Equal(handed, notified) {
-		return restoreType
+		return restoreHeader
 	}
 	in.SetBody(handed)
 	return func() {
-		restoreType()
+		restoreHeader()
 		in.SetBody(notified)
+	}
+}
+
+// replaceHeader has fiber read the body as midhook says that it is to be read: c.Body
+// decodes it by its Content-Encoding, and c.Bind binds it by its Content-Type.
+func replaceHeader(in *fasthttp.Request, handed http.Header) (restore func()) {
+	contentType := string(in.Header.ContentType())
+	in.Header.SetContentType(handed.Get(fiber.HeaderContentType))
+	var encodings []string
+	for _, encoding := range in.Header.PeekAll(fiber.HeaderContentEncoding) {
+		encodings = append(encodings, string(encoding))
+	}
+	if len(handed[fiber.HeaderContentEncoding]) == 0 {
+		in.Header.Del(fiber.HeaderContentEncoding)
+	}
+	return func() {
+		in.Header.SetContentType(contentType)
+		in.Header.Del(fiber.HeaderContentEncoding)
+		for _, encoding := range encodings {
+			in.Header.Add(fiber.HeaderContentEncoding, encoding)
+		}
 	}
 }
 
