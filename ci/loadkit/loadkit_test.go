@@ -98,3 +98,11 @@ func TestDialRefusesOtherMachines(t *testing.T) {
 	}
 }
 
+// Rule: processes are only put on cores that this one may use.
+func TestCoresReadsLists(t *testing.T) {
+	for list, want := range map[string][]string{"0-2,5": {"0", "1", "2", "5"}, "1": {"1"}, "": nil, "x-y": nil} {
+		if got := parseCores(list); !slices.Equal(got, want) {
+			t.Errorf("%q is %v, want %v", list, got, want)
+		}
+	}
+}
