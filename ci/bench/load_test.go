@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if serveIfAsked() {
 		return
 	}
-	most = 5000 // a test that sends few requests makes few
+	most, known = 5000, 50 // a test that sends few requests makes few
 	os.Exit(m.Run())
 }
 
@@ -137,6 +137,17 @@ func TestAnswersAreJudged(t *testing.T) {
 		client.judge(request{forged: c.forged}, c.status)
 		if wrong := len(client.wrong) > 0; wrong != c.wrong {
 			t.Errorf("%+v: wrong is %t", c, wrong)
+		}
+	}
+}
+
+// Rule: what is sent is what Midtrans sends, to the byte.
+func TestRequestsAreMidtrans(t *testing.T) {
+	for i, got := range signed("Order-", 12, key) {
+		order := fmt.Sprintf("Order-%d", i)
+		want := midhooktest.Body(midhooktest.Sample("gopay", midhooktest.Order(order), midhooktest.Transaction("tx-"+order)), key)
+		if string(got) != string(want) {
+			t.Errorf("%s\nis not what the kit makes:\n%s", got, want)
 		}
 	}
 }

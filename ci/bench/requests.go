@@ -1,22 +1,28 @@
 package main
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/ci/loadkit"
 	"github.com/midhook/midhook/midhooktest"
 )
 
-// most is the number of new events, which are made before, so that the client costs
-// little. A measurement ends early when it has sent all of them.
-var most = 100_000
+var (
+	// most is the number of new events, which are made before, so that the client costs
+	// little. A measurement ends early when it has sent all of them.
+	most = 100_000
+	// known is how many of them are delivered before a measurement, for duplicates.
+	known = 1000
+)
 
 const (
-	known      = 1000 // new events are delivered before a measurement, for duplicates
-	forgedMade = 1000
-
+	forgedMade   = 1000
 	strangersKey = "SB-Mid-server-test-key-0002"
 )
 
@@ -43,12 +49,20 @@ type request struct {
 
 func bodies(n int) [][]byte { return signed("Order-", n, key) }
 
-// signed are notifications of different orders, as Midtrans sends them.
+// signed are notifications of different orders, as Midtrans sends them. One is made, and
+// the others are copies of it with another order and signature: thousands of the kit's
+// own take seconds.
 func signed(prefix string, n int, key string) [][]byte {
+	const order = "the-order"
+	sample := midhooktest.Sample("gopay", midhooktest.Order(order), midhooktest.Transaction("tx-"+order))
+	template := string(midhooktest.Body(sample, key))
+	parsed, err := midhook.Parse([]byte(template))
+	fatal(err)
 	all := make([][]byte, n)
 	for i := range all {
-		order := prefix + strconv.Itoa(i)
-		all[i] = midhooktest.Body(midhooktest.Sample("gopay", midhooktest.Order(order), midhooktest.Transaction("tx-"+order)), key)
+		name := prefix + strconv.Itoa(i)
+		sum := sha512.Sum512([]byte(name + parsed.StatusCode + parsed.GrossAmount + key))
+		all[i] = []byte(strings.NewReplacer(order, name, parsed.SignatureKey, hex.EncodeToString(sum[:])).Replace(template))
 	}
 	return all
 }
@@ -82,17 +96,17 @@ func (t *traffic) next() (request, bool) {
 	genuine, forged := prepared()
 	switch kind {
 	case duplicates:
-		return genuine[(t.repeats.Add(1)-1)%known], true
+		return genuine[(t.repeats.Add(1)-1)%int64(known)], true
 	case forgeries:
 		return forged[(t.forged.Add(1)-1)%forgedMade], true
 	}
-	return t.nextNew(int64(most))
+	return t.nextNew(most)
 }
 
 // nextNew is the next new event of those before limit.
-func (t *traffic) nextNew(limit int64) (request, bool) {
+func (t *traffic) nextNew(limit int) (request, bool) {
 	genuine, _ := prepared()
-	if i := t.fresh.Add(1) - 1; i < limit {
+	if i := t.fresh.Add(1) - 1; i < int64(limit) {
 		return genuine[i], true
 	}
 	return request{}, false
