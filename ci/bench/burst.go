@@ -45,6 +45,7 @@ type aftermath struct {
 	deliveries []midhooktest.Delivery
 	runs       []run
 	took       time.Duration // by this machine's clock
+	client     float64       // how much of a core the client used until all had come once
 }
 
 // play delivers every order as Midtrans does, until it is acknowledged or lost.
@@ -60,18 +61,21 @@ func (b burst) play(ctx context.Context) (a aftermath, err error) {
 	}
 	defer transport.CloseIdleConnections()
 	engine := &midhooktest.Engine{
-		URL: "http://" + server.address + loadkit.Path, Client: &http.Client{Transport: transport}, Secret: key, Speed: b.speed,
+		URL: "http://" + server.address + loadkit.Path, Client: &http.Client{Transport: transport}, Speed: b.speed,
 	}
 	a = aftermath{burst: b, deliveries: make([]midhooktest.Delivery, b.orders)}
 	errs := make([]error, b.orders)
-	began := time.Now()
+	notifications := signed(orderPrefix, b.orders, key)
+	own, began := cpuTime(), time.Now()
 	var all sync.WaitGroup
 	for i := range b.orders {
 		all.Go(func() {
 			time.Sleep(time.Until(began.Add(b.fast(b.within) * time.Duration(i) / time.Duration(b.orders))))
-			a.deliveries[i], errs[i] = engine.Deliver(ctx, midhooktest.Sample("gopay", midhooktest.Order(orderName(i)), midhooktest.Transaction("tx-"+orderName(i))))
+			a.deliveries[i], errs[i] = engine.DeliverBody(ctx, notifications[i])
 		})
 	}
+	time.Sleep(time.Until(began.Add(b.fast(b.within))))
+	a.client = (cpuTime() - own).Seconds() / time.Since(began).Seconds()
 	all.Wait()
 	a.took = time.Since(began)
 	answer, err := server.ask(askRuns)
@@ -79,7 +83,9 @@ func (b burst) play(ctx context.Context) (a aftermath, err error) {
 	return a, errors.Join(err, errors.Join(errs...))
 }
 
-func orderName(i int) string { return fmt.Sprintf("Burst-%d", i) }
+const orderPrefix = "Burst-"
+
+func orderName(i int) string { return fmt.Sprint(orderPrefix, i) }
 
 // judge returns what may not be: an order that was lost, or was not handled exactly
 // once.
@@ -159,6 +165,7 @@ func (a aftermath) print(out io.Writer) {
 		return a.slow(a.runs[int(share*float64(len(a.runs)-1))].At).Round(time.Second)
 	}
 	fmt.Fprintf(out, "  half were handled after %v, 99 %% after %v, the last after %v of Midtrans' time; by the clock the burst took %v\n", at(0.5), at(0.99), at(1), a.took.Round(time.Second))
+	fmt.Fprintf(out, "  the client used %.0f %% of a core while they came\n", 100*a.client)
 	if a.judge() == nil {
 		fmt.Fprintln(out, "  every order was handled exactly once")
 	}
