@@ -141,7 +141,7 @@ func (a aftermath) print(out io.Writer) {
 	fmt.Fprintf(out, "\nburst: %d orders are notified within %v, after an outage\n", a.orders, a.within)
 	fmt.Fprintf(out, "  WithHandlerRate(%g, %d), WithBudget(%v) and Midtrans' retries, all of it %g times as fast, so that the budget is %v by the clock\n", a.limit, a.tokens, a.budget, a.speed, a.fast(a.budget))
 	for _, status := range slices.Sorted(maps.Keys(answers)) {
-		text := "no answer"
+		text := "without an answer"
 		if status != 0 {
 			text = fmt.Sprintf("answered %d", status)
 		}
