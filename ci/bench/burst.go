@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -80,7 +79,7 @@ func (b burst) play(ctx context.Context) (a aftermath, err error) {
 	a.took = time.Since(began)
 	answer, err := server.ask(askRuns)
 	a.runs = answer.Runs
-	return a, errors.Join(err, errors.Join(errs...))
+	return a, cmp.Or(cmp.Or(errs...), err)
 }
 
 const orderPrefix = "Burst-"

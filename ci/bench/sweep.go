@@ -125,16 +125,16 @@ func (s sweep) part(ctx context.Context, p part, chosen *regexp.Regexp, servers 
 	if !chosen.MatchString(p.name) {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !chosen.MatchString(r.name) })
 	}
-	if len(rows) == 0 {
+	if len(rows) == 0 || ctx.Err() != nil {
 		return nil
 	}
 	fmt.Fprintf(s.out, "\n%-33s %10s %8s %9s %8s %8s %8s %10s %8s %10s %7s %7s\n", p.name, "requests/s", "of empty", "of hand's", "p50", "p99", "p99.9", "empty's", "heap", "goroutines", "server", "client")
 	var failed []error
 	for _, r := range rows {
-		if ctx.Err() != nil {
-			break
-		}
 		err := s.row(r, servers)
+		if ctx.Err() != nil {
+			break // the servers were interrupted, too
+		}
 		if errors.Is(err, errNotInstalled) {
 			fmt.Fprintf(s.out, "  %-31s left out: %v\n", r.name, err)
 			continue
