@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/midhook/midhook/ci/loadkit"
 )
 
 const (
@@ -24,13 +26,13 @@ type attack struct {
 	orders    atomic.Int64
 
 	forged1, forged2, slow1, slow2, unread1, unread2 flow
-	delays                                           latencies
-	empty                                            latencies // requests whose handler does nothing
+	delays                                           loadkit.Latencies
+	empty                                            loadkit.Latencies // requests whose handler does nothing
 }
 
 // flow is what became of the requests of one kind.
 type flow struct {
-	latencies latencies
+	latencies loadkit.Latencies
 	mu        sync.Mutex
 	n         int64
 	wrong     map[string]int64 // answers that are not what they must be
@@ -41,7 +43,7 @@ type flow struct {
 // flowReport is a flow in JSON between the processes.
 type flowReport struct {
 	Requests  int64
-	Latencies summary
+	Latencies loadkit.Summary
 	Wrong     map[string]int64
 	Errors    int64
 	Shown     []string
@@ -50,7 +52,7 @@ type flowReport struct {
 func (f *flow) report() flowReport {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return flowReport{f.n, f.latencies.summary(), f.wrong, f.errors, f.shown}
+	return flowReport{f.n, f.latencies.Summary(), f.wrong, f.errors, f.shown}
 }
 
 func (f *flow) sent() {
@@ -60,7 +62,7 @@ func (f *flow) sent() {
 }
 
 func (f *flow) answered(want, status int, took time.Duration) {
-	f.latencies.add(took)
+	f.latencies.Add(took)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.n++
@@ -86,7 +88,7 @@ type attackReport struct {
 	Took                                             time.Duration
 	Forged1, Forged2, Slow1, Slow2, Unread1, Unread2 flowReport
 	Genuine                                          int64 // signed notifications of peers that do not read
-	Delay, Empty                                     summary
+	Delay, Empty                                     loadkit.Summary
 }
 
 // runAttack ends by itself after the given time, but for what is under way: no request
@@ -125,7 +127,7 @@ func runAttack(address string, p plan) {
 		Forged1: a.forged1.report(), Forged2: a.forged2.report(),
 		Slow1: a.slow1.report(), Slow2: a.slow2.report(),
 		Unread1: a.unread1.report(), Unread2: a.unread2.report(),
-		Genuine: a.orders.Load(), Delay: a.delays.summary(), Empty: a.empty.summary(),
+		Genuine: a.orders.Load(), Delay: a.delays.Summary(), Empty: a.empty.Summary(),
 	}))
 }
 

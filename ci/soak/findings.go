@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/midhook/midhook/ci/loadkit"
 )
 
 const (
@@ -42,7 +44,7 @@ func (f *findings) check(holds bool, format string, args ...any) {
 // judge says what is broken.
 func (f *findings) judge() {
 	timer := f.after.Delay.Longest
-	f.slack = slackAtRest + timer + f.genuine.empty.summary().Longest
+	f.slack = slackAtRest + timer + f.genuine.empty.Summary().Longest
 	f.attackSlack = slackAtRest + timer + f.attack.Empty.Longest
 	f.judgeGenuine()
 	f.judgeAttack()
@@ -50,13 +52,13 @@ func (f *findings) judge() {
 	slices.Sort(f.broken)
 	if max(f.slack, f.attackSlack) >= tooBusy { // first, for what follows may come of it
 		f.broken = slices.Insert(f.broken, 0, fmt.Sprintf("the machine was too busy to say anything of a budget: an empty handler took %v, and a timer was late by %v",
-			round(max(f.genuine.empty.summary().Longest, f.attack.Empty.Longest)), round(timer)))
+			round(max(f.genuine.empty.Summary().Longest, f.attack.Empty.Longest)), round(timer)))
 	}
 }
 
 func (f *findings) judgeGenuine() {
 	f.broken = append(f.broken, f.genuine.problems.lines()...)
-	longest := f.genuine.all.summary().Longest
+	longest := f.genuine.all.Summary().Longest
 	f.check(longest <= f.budget+f.slack, "a genuine notification was answered after %v", round(longest))
 	f.check(len(f.genuine.orders) > 0, "no genuine notification was sent")
 	for event := range f.genuine.orders {
@@ -111,21 +113,21 @@ func (f *findings) judgeServer() {
 func (f *findings) print() {
 	fmt.Printf("%v of load, budget %v; load of the machine %s before, %s at the end (1, 5 and 15 minutes)\n\n", f.lasts, f.budget, f.loadBefore, f.loadAfter)
 	fmt.Printf("%-34s %9s %9s %9s %9s %9s %9s\n", "requests", "number", "a second", "p50", "p99", "p99.9", "longest")
-	row := func(name string, n int64, s summary) {
+	row := func(name string, n int64, s loadkit.Summary) {
 		fmt.Printf("%-34s %9d %9.0f %9v %9v %9v %9v\n", name, n, float64(n)/f.attack.Took.Seconds(), round(s.P50), round(s.P99), round(s.P999), round(s.Longest))
 	}
 	a := f.attack
-	row("genuine, all deliveries", f.genuine.deliveries, f.genuine.all.summary())
-	quick := f.genuine.quick.summary()
+	row("genuine, all deliveries", f.genuine.deliveries, f.genuine.all.Summary())
+	quick := f.genuine.quick.Summary()
 	row("genuine, first of quick handlers", quick.Count, quick)
-	empty := f.genuine.empty.summary()
+	empty := f.genuine.empty.Summary()
 	row("empty handler beside them", empty.Count, empty)
 	row("forged, HTTP/1.1", a.Forged1.Requests, a.Forged1.Latencies)
 	row("forged, HTTP/2", a.Forged2.Requests, a.Forged2.Latencies)
 	row("slow bodies, HTTP/1.1", a.Slow1.Requests, a.Slow1.Latencies)
 	row("slow bodies, HTTP/2", a.Slow2.Requests, a.Slow2.Latencies)
-	row("not read, HTTP/1.1", a.Unread1.Requests, summary{})
-	row("not read, HTTP/2", a.Unread2.Requests, summary{})
+	row("not read, HTTP/1.1", a.Unread1.Requests, loadkit.Summary{})
+	row("not read, HTTP/2", a.Unread2.Requests, loadkit.Summary{})
 
 	fmt.Printf("\n%-34s %9s %9s %9s %9s\n", "events on the server", "number", "p50", "p99.9", "longest")
 	for _, outcome := range slices.Sorted(maps.Keys(f.after.Outcomes)) {
@@ -147,7 +149,7 @@ func (f *findings) print() {
 		len(f.genuine.orders)+len(f.genuine.mayBeVoid), f.genuine.statuses[http.StatusOK], f.genuine.statuses[http.StatusServiceUnavailable], f.after.LogLines)
 	fmt.Printf("CPU: server %.0f %%, attack %.0f %% of a core\n", percent(f.serverCPU, f.attack.Took), percent(f.attackCPU, f.attack.Took))
 	fmt.Printf("a timer was late by at most (p99.9): server %v (%v), attack %v (%v), genuine %v\n",
-		round(f.after.Delay.Longest), round(f.after.Delay.P999), round(a.Delay.Longest), round(a.Delay.P999), round(f.genuine.delays.summary().Longest))
+		round(f.after.Delay.Longest), round(f.after.Delay.P999), round(a.Delay.Longest), round(a.Delay.P999), round(f.genuine.delays.Summary().Longest))
 	fmt.Printf("so that the machine may add %v to a budget of genuine ones, and %v to one of the attack\n", round(f.slack), round(f.attackSlack))
 	if len(f.broken) == 0 {
 		fmt.Println("\neverything held")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/ci/loadkit"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -77,7 +78,7 @@ func (a *attack) flood(ctx context.Context, forged *flow, perSecond float64, con
 }
 
 func (a *attack) floodHTTP1() (func([]forgery) error, func(), error) {
-	conn, err := dial(a.address)
+	conn, err := loadkit.Dial(a.address)
 	if err != nil {
 		return nil, func() {}, err
 	}
@@ -86,7 +87,7 @@ func (a *attack) floodHTTP1() (func([]forgery) error, func(), error) {
 	return func(all []forgery) error {
 		requests = requests[:0]
 		for _, f := range all {
-			requests = append(append(requests, requestHead(len(f.body))...), f.body...)
+			requests = append(append(requests, loadkit.RequestHead(len(f.body))...), f.body...)
 		}
 		began := time.Now()
 		_ = conn.SetDeadline(began.Add(connectionLasts))
@@ -94,7 +95,7 @@ func (a *attack) floodHTTP1() (func([]forgery) error, func(), error) {
 			return err
 		}
 		for _, f := range all {
-			status, err := readStatus(answers)
+			status, err := loadkit.ReadStatus(answers)
 			if err != nil {
 				return err
 			}
@@ -112,32 +113,32 @@ func (a *attack) floodHTTP2() (func([]forgery) error, func(), error) {
 	expected := map[uint32]int{}
 	return func(all []forgery) error {
 		began := time.Now()
-		_ = c.conn.SetDeadline(began.Add(connectionLasts))
+		_ = c.SetDeadline(began.Add(connectionLasts))
 		for _, f := range all {
-			stream, err := c.begin(len(f.body))
+			stream, err := c.Begin(len(f.body))
 			if err == nil {
-				err = c.send(stream, f.body, true)
+				err = c.Send(stream, f.body, true)
 			}
 			if err != nil {
 				return err
 			}
 			expected[stream] = f.status
 		}
-		if err := c.flush(); err != nil {
+		if err := c.Flush(); err != nil {
 			return err
 		}
 		for len(expected) > 0 {
-			answer, err := c.read()
+			answer, err := c.Read()
 			if err != nil {
 				return err
 			}
-			if answer.status != 0 {
-				a.forged2.answered(expected[answer.stream], answer.status, time.Since(began))
+			if answer.Status != 0 {
+				a.forged2.answered(expected[answer.Stream], answer.Status, time.Since(began))
 			}
-			if answer.ends {
-				delete(expected, answer.stream)
+			if answer.Ends {
+				delete(expected, answer.Stream)
 			}
 		}
 		return nil
-	}, func() { _ = c.conn.Close() }, nil
+	}, func() { _ = c.Close() }, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/ci/loadkit"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -43,11 +44,11 @@ var mix = []string{
 type midtrans struct {
 	url     string
 	clients [2]*http.Client // HTTP/1.1 and HTTP/2
-	delays  latencies
-	empty   latencies // requests whose handler does nothing
+	delays  loadkit.Latencies
+	empty   loadkit.Latencies // requests whose handler does nothing
 
-	quick latencies // of first deliveries that the handler does not keep
-	all   latencies // of all whose client does not hang up
+	quick loadkit.Latencies // of first deliveries that the handler does not keep
+	all   loadkit.Latencies // of all whose client does not hang up
 
 	mu         sync.Mutex
 	orders     map[string]bool // events that must be handled exactly once
@@ -61,7 +62,7 @@ type midtrans struct {
 
 func newMidtrans(address string) *midtrans {
 	m := &midtrans{
-		url: "http://" + address + path, clients: [2]*http.Client{newClient(false), newClient(true)},
+		url: "http://" + address + loadkit.Path, clients: [2]*http.Client{newClient(false), newClient(true)},
 		orders: map[string]bool{}, mayBeVoid: map[string]bool{}, statuses: map[int]int64{},
 	}
 	return m
@@ -137,7 +138,7 @@ func (m *midtrans) deliver(kind string, body []byte, client *http.Client) bool {
 		status, took := m.post(context.Background(), body, client)
 		m.note(status, took)
 		if kind == kindNew && first {
-			m.quick.add(took)
+			m.quick.Add(took)
 		}
 		switch status {
 		case http.StatusOK:
@@ -157,7 +158,7 @@ func (m *midtrans) deliver(kind string, body []byte, client *http.Client) bool {
 
 // note counts a delivery.
 func (m *midtrans) note(status int, took time.Duration) {
-	m.all.add(took)
+	m.all.Add(took)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deliveries++

@@ -6,6 +6,7 @@ go 1.26.0
 
 require (
 	github.com/midhook/midhook v0.0.0
+	github.com/midhook/midhook/ci/loadkit v0.0.0
 	golang.org/x/net v0.62.0
 )
 
@@ -15,4 +16,7 @@ require (
 	golang.org/x/time v0.16.0 // indirect
 )
 
-replace github.com/midhook/midhook => ../../
+replace (
+	github.com/midhook/midhook => ../../
+	github.com/midhook/midhook/ci/loadkit => ../loadkit
+)

@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/midhook/midhook/ci/loadkit"
 )
 
 const serverKey = "SB-Mid-server-test-key-0001"
@@ -52,7 +54,7 @@ func main() {
 
 // soak is the first process, which sends the genuine notifications and judges.
 func soak(p plan) bool {
-	f := &findings{plan: p, handled: map[string]int{}, loadBefore: machineLoad()}
+	f := &findings{plan: p, handled: map[string]int{}, loadBefore: loadkit.MachineLoad()}
 	server := startServer(p, f)
 	f.before = server.ask()
 
@@ -75,7 +77,7 @@ func soak(p plan) bool {
 	}()
 	f.under = samples(ctx, p, server.ask)
 	<-ctx.Done()
-	f.loadAfter = machineLoad()
+	f.loadAfter = loadkit.MachineLoad()
 	genuine.wait()
 	fatal(attacker.Wait())
 	fatal(json.Unmarshal([]byte(said.String()), &f.attack))
@@ -83,7 +85,7 @@ func soak(p plan) bool {
 	server.stop()
 
 	f.genuine = genuine
-	f.serverCPU, f.attackCPU = cpuOf(server.process), cpuOf(attacker)
+	f.serverCPU, f.attackCPU = loadkit.CPU(server.process), loadkit.CPU(attacker)
 	f.judge()
 	f.print()
 	return len(f.broken) == 0
@@ -107,32 +109,16 @@ func samples(ctx context.Context, p plan, ask func() serverState) (states []serv
 
 // The server has a core of its own where there is more than one.
 const (
-	serverCore = "0"
-	otherCore  = "1"
+	serverCore = 0
+	otherCore  = 1
 )
 
-// command runs this program in another role, on one core if that can be.
-func command(core string, args ...string) *exec.Cmd {
-	self, err := os.Executable()
-	fatal(err)
+// command runs this program in another role, with the flags of this one.
+func command(core int, args ...string) *exec.Cmd {
 	flag.Visit(func(f *flag.Flag) { args = append(args, "-"+f.Name+"="+f.Value.String()) })
-	args = append([]string{self}, args...)
-	if taskset, err := exec.LookPath("taskset"); err == nil && exec.Command(taskset, "-c", core, "true").Run() == nil {
-		args = append([]string{taskset, "-c", core}, args...)
-	}
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
+	cmd, err := loadkit.Command(core, args...)
+	fatal(err)
 	return cmd
-}
-
-func cpuOf(cmd *exec.Cmd) time.Duration {
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-}
-
-// machineLoad is what the system says of its load, "" where it does not.
-func machineLoad() string {
-	text, _ := os.ReadFile("/proc/loadavg")
-	return strings.Join(strings.Fields(string(text))[:min(3, len(strings.Fields(string(text))))], " ")
 }
 
 func fatal(err error) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/ci/loadkit"
 )
 
 const (
@@ -41,16 +42,16 @@ type serverState struct {
 	Goroutines int
 	InFlight   int
 	LogLines   int64
-	Outcomes   map[string]summary // of events, by their durations
-	Delay      summary
+	Outcomes   map[string]loadkit.Summary // of events, by their durations
+	Delay      loadkit.Summary
 }
 
 // shop is the server with its merchant's handler.
 type shop struct {
 	budget   time.Duration
 	hook     *midhook.Middleware
-	delays   latencies
-	outcomes sync.Map // of midhook.Outcome to *latencies
+	delays   loadkit.Latencies
+	outcomes sync.Map // of midhook.Outcome to *loadkit.Latencies
 	logLines atomic.Int64
 
 	mu      sync.Mutex
@@ -70,7 +71,7 @@ func serve(budget time.Duration) {
 		midhook.WithLogger(slog.New(slog.NewJSONHandler((*lineCounter)(&s.logLines), nil))))
 	fatal(err)
 	mux := http.NewServeMux()
-	mux.Handle("POST "+path, s.hook.Handler(http.HandlerFunc(s.notified)))
+	mux.Handle("POST "+loadkit.Path, s.hook.Handler(http.HandlerFunc(s.notified)))
 	mux.HandleFunc("GET "+emptyPath, func(http.ResponseWriter, *http.Request) {})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -113,9 +114,9 @@ func (s *shop) say(r report) {
 func (s *shop) observe(_ context.Context, e midhook.Event) {
 	l, ok := s.outcomes.Load(e.Outcome)
 	if !ok {
-		l, _ = s.outcomes.LoadOrStore(e.Outcome, new(latencies))
+		l, _ = s.outcomes.LoadOrStore(e.Outcome, new(loadkit.Latencies))
 	}
-	l.(*latencies).add(e.Duration)
+	l.(*loadkit.Latencies).Add(e.Duration)
 }
 
 func (s *shop) state() *serverState {
@@ -128,11 +129,11 @@ func (s *shop) state() *serverState {
 		Goroutines: runtime.NumGoroutine(),
 		InFlight:   s.hook.InFlight(),
 		LogLines:   s.logLines.Load(),
-		Outcomes:   map[string]summary{},
-		Delay:      s.delays.summary(),
+		Outcomes:   map[string]loadkit.Summary{},
+		Delay:      s.delays.Summary(),
 	}
 	s.outcomes.Range(func(outcome, l any) bool {
-		st.Outcomes[fmt.Sprint(outcome)] = l.(*latencies).summary()
+		st.Outcomes[fmt.Sprint(outcome)] = l.(*loadkit.Latencies).Summary()
 		return true
 	})
 	return st

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/midhook/midhook/ci/loadkit"
 )
 
 const (
@@ -21,13 +23,13 @@ const (
 // slowBodyHTTP1 sends a body that does not arrive: byte by byte, or not after its
 // first bytes.
 func (a *attack) slowBodyHTTP1(trickles bool) error {
-	conn, err := dial(a.address)
+	conn, err := loadkit.Dial(a.address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	began := time.Now()
-	if _, err := conn.Write(append(requestHead(promised), firstBytes...)); err != nil {
+	if _, err := conn.Write(append(loadkit.RequestHead(promised), firstBytes...)); err != nil {
 		return err
 	}
 	answers := bufio.NewReader(conn)
@@ -45,7 +47,7 @@ func (a *attack) slowBodyHTTP1(trickles bool) error {
 		if err != nil {
 			return err
 		}
-		status, err := readStatus(answers)
+		status, err := loadkit.ReadStatus(answers)
 		if err != nil {
 			return err
 		}
@@ -61,20 +63,20 @@ func (a *attack) slowBodiesHTTP2() error {
 	if err != nil {
 		return err
 	}
-	defer c.conn.Close()
+	defer c.Close()
 	began := time.Now()
 	var streams []uint32
 	for range slowStreams {
-		stream, err := c.begin(promised)
+		stream, err := c.Begin(promised)
 		if err == nil {
-			err = c.send(stream, []byte(firstBytes), false)
+			err = c.Send(stream, []byte(firstBytes), false)
 		}
 		if err != nil {
 			return err
 		}
 		streams = append(streams, stream)
 	}
-	if err := c.flush(); err != nil {
+	if err := c.Flush(); err != nil {
 		return err
 	}
 	trickling, stop := context.WithCancel(context.Background())
@@ -91,20 +93,20 @@ func (a *attack) slowBodiesHTTP2() error {
 				return // a byte for a stream that has ended would be an error of the connection
 			}
 			for i := 0; i < len(streams); i += 2 {
-				_ = c.send(streams[i], []byte(trickledFiller), false)
+				_ = c.Send(streams[i], []byte(trickledFiller), false)
 			}
-			_ = c.flush()
+			_ = c.Flush()
 		}
 	}()
 	for open := len(streams); open > 0; {
-		answer, err := c.read()
+		answer, err := c.Read()
 		if err != nil {
 			return err
 		}
-		if answer.status != 0 {
-			a.slow2.answered(http.StatusRequestTimeout, answer.status, time.Since(began))
+		if answer.Status != 0 {
+			a.slow2.answered(http.StatusRequestTimeout, answer.Status, time.Since(began))
 		}
-		if answer.ends {
+		if answer.Ends {
 			open--
 		}
 	}

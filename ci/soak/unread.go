@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/midhook/midhook/ci/loadkit"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -33,12 +34,12 @@ func (a *attack) unreadHTTP1() error {
 	_ = conn.SetWriteDeadline(end)
 	for i := range leastUnread + rand.N(mostUnread-leastUnread) {
 		f := a.forgeries[i+1] // without the first, which is large
-		if _, err := conn.Write(append(requestHead(len(f.body)), f.body...)); err != nil {
+		if _, err := conn.Write(append(loadkit.RequestHead(len(f.body)), f.body...)); err != nil {
 			break
 		}
 		a.unread1.sent()
 	}
-	_, _ = conn.Write(append(requestHead(promised), firstBytes...))
+	_, _ = conn.Write(append(loadkit.RequestHead(promised), firstBytes...))
 	time.Sleep(time.Until(end))
 	return nil
 }
@@ -52,7 +53,7 @@ func (a *attack) unreadLargeHTTP1() error {
 	}
 	defer conn.Close()
 	body := a.genuine(kindLarge)
-	if _, err := conn.Write(append(requestHead(len(body)), body...)); err != nil {
+	if _, err := conn.Write(append(loadkit.RequestHead(len(body)), body...)); err != nil {
 		return err
 	}
 	a.unread1.sent()
@@ -67,7 +68,7 @@ func (a *attack) unreadHTTP2() error {
 	if err != nil {
 		return err
 	}
-	defer c.conn.Close()
+	defer c.Close()
 	for i := range unreadStreams {
 		body, length, end := a.forgeries[i+10].body, 0, true
 		switch i % 3 {
@@ -76,16 +77,16 @@ func (a *attack) unreadHTTP2() error {
 		case 2:
 			body = a.genuine(kindUnread)
 		}
-		stream, err := c.begin(max(length, len(body)))
+		stream, err := c.Begin(max(length, len(body)))
 		if err == nil {
-			err = c.send(stream, body, end)
+			err = c.Send(stream, body, end)
 		}
 		if err != nil {
 			return err
 		}
 		a.unread2.sent()
 	}
-	if err := c.flush(); err != nil {
+	if err := c.Flush(); err != nil {
 		return err
 	}
 	time.Sleep(a.holds())

@@ -1,4 +1,4 @@
-// Package postgrestest starts a PostgreSQL server for tests.
+// Package postgrestest starts a PostgreSQL server for tests and benchmarks.
 package postgrestest
 
 import (
@@ -21,7 +21,8 @@ const (
 	pause    = 50 * time.Millisecond
 )
 
-var errNotInstalled = errors.New("PostgreSQL is not installed: apt-get install postgresql")
+// ErrNotInstalled is why there is no server.
+var ErrNotInstalled = errors.New("PostgreSQL is not installed: apt-get install postgresql")
 
 // Start starts a server with an empty database that lives as long as the test, and
 // returns its URL. Where PostgreSQL is not installed the test is skipped, and fails
@@ -31,82 +32,129 @@ func Start(t testing.TB) (url string) {
 	if testing.Short() {
 		t.Skip("tests that start PostgreSQL are not short")
 	}
+	url, stop, err := Launch(t.Context(), "-c", "fsync=off")
+	if errors.Is(err, ErrNotInstalled) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return url
+}
+
+// Launch starts a server with an empty database and these arguments beside its own, and
+// returns its URL when it answers. It lives until stop, or as long as this process.
+func Launch(ctx context.Context, args ...string) (url string, stop func(), err error) {
 	initdb, errInit := program("initdb")
 	postgres, errServer := program("postgres")
 	ready, errReady := program("pg_isready")
-	switch err := errors.Join(errInit, errServer, errReady); {
-	case err != nil && os.Getenv("CI") != "true":
-		t.Skip(errNotInstalled)
-	case err != nil:
-		t.Fatal(err)
+	if err := errors.Join(errInit, errServer, errReady); err != nil {
+		return "", nil, fmt.Errorf("%w: %w", ErrNotInstalled, err)
 	}
 	dir, err := os.MkdirTemp("", "postgrestest")
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	nobody, err := unprivileged(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := func(path string, args ...string) *exec.Cmd {
-		cmd := exec.Command(path, args...)
-		cmd.Dir = dir
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C", "TZ=Asia/Jakarta"}
-		// A test binary that dies leaves no server behind.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody, Pdeathsig: syscall.SIGQUIT}
-		return cmd
+	s := &server{dir: dir}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	if s.user, err = unprivileged(dir); err != nil {
+		return "", nil, err
 	}
 	data := filepath.Join(dir, "data")
-	if out, err := command(initdb, "-D", data, "-U", "test", "--auth=trust", "--no-sync", "--encoding=UTF8").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
+	if out, err := s.command(initdb, "-D", data, "-U", "test", "--auth=trust", "--no-sync", "--encoding=UTF8").CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	port, err := freePort()
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	err = s.start(postgres, append([]string{"-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=", "-c", "max_connections=200"}, args...)...)
 	if err != nil {
-		t.Fatal(err)
+		return "", nil, err
 	}
-	t.Cleanup(func() { log.Close() })
-	server := command(postgres, "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1",
-		"-c", "unix_socket_directories=", "-c", "max_connections=200", "-c", "fsync=off")
-	server.Stdout, server.Stderr = log, log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
+	if err := s.await(ctx, ready, port); err != nil {
+		return "", nil, err
 	}
-	exited := make(chan struct{})
+	return fmt.Sprintf("postgres://test@127.0.0.1:%d/postgres?sslmode=disable", port), s.stop, nil
+}
+
+// server is one that runs, with all that is to be cleared up after it.
+type server struct {
+	dir     string
+	user    *syscall.Credential // nil for this process's
+	process *exec.Cmd           // nil before it is started
+	exited  chan struct{}
+}
+
+func (s *server) command(path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.Dir = s.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TZ=Asia/Jakarta"}
+	// A process that dies leaves no server behind.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user, Pdeathsig: syscall.SIGQUIT}
+	return cmd
+}
+
+func (s *server) start(path string, args ...string) error {
+	log, err := os.Create(s.log())
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the server has its own
+	process := s.command(path, args...)
+	process.Stdout, process.Stderr = log, log
+	if err := process.Start(); err != nil {
+		return err
+	}
+	s.process, s.exited = process, make(chan struct{})
 	go func() {
-		defer close(exited)
-		_ = server.Wait()
+		defer close(s.exited)
+		_ = process.Wait()
 	}()
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGQUIT)
-		select {
-		case <-exited:
-		case <-time.After(patience):
-			_ = server.Process.Kill()
-			<-exited
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return nil
+}
+
+func (s *server) log() string { return filepath.Join(s.dir, "log") }
+
+// await returns when the server answers.
+func (s *server) await(ctx context.Context, ready string, port int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		err := exec.CommandContext(ctx, ready, "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run()
 		if err == nil {
-			return fmt.Sprintf("postgres://test@127.0.0.1:%d/postgres?sslmode=disable", port)
+			return nil
 		}
 		select {
-		case <-exited:
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("PostgreSQL has ended:\n%s", said)
+		case <-s.exited:
+			said, _ := os.ReadFile(s.log())
+			return fmt.Errorf("PostgreSQL has ended:\n%s", said)
 		case <-ctx.Done():
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("PostgreSQL does not answer: %v\n%s", err, said)
+			said, _ := os.ReadFile(s.log())
+			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said)
 		case <-time.After(pause):
 		}
 	}
+}
+
+// stop ends the server as a crash would, and leaves no file.
+func (s *server) stop() {
+	if s.process != nil {
+		_ = s.process.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-s.exited:
+		case <-time.After(patience):
+			_ = s.process.Process.Kill()
+			<-s.exited
+		}
+	}
+	_ = os.RemoveAll(s.dir)
 }
 
 // program finds one that may be outside of PATH, as Debian has it.

@@ -1,4 +1,4 @@
-package main
+package loadkit
 
 import (
 	"bufio"
@@ -18,9 +18,9 @@ const (
 	largeWindow = 1 << 30  // for as many answers as there will be
 )
 
-// http2Conn is a client's connection frame by frame: a client that misbehaves must
+// HTTP2Conn is a client's connection frame by frame: a client that misbehaves must
 // not be held back by a package that behaves.
-type http2Conn struct {
+type HTTP2Conn struct {
 	conn   net.Conn
 	framer *http2.Framer // its reading half belongs to one goroutine
 
@@ -31,27 +31,28 @@ type http2Conn struct {
 	stream  uint32
 }
 
-func dialHTTP2(address string, settings ...http2.Setting) (*http2Conn, error) {
-	conn, err := dial(address)
-	if err != nil {
-		return nil, err
-	}
-	c := &http2Conn{conn: conn, out: bufio.NewWriterSize(conn, frameSize)}
+// NewHTTP2Conn begins HTTP/2 without TLS on a connection.
+func NewHTTP2Conn(conn net.Conn, settings ...http2.Setting) (*HTTP2Conn, error) {
+	c := &HTTP2Conn{conn: conn, out: bufio.NewWriterSize(conn, frameSize)}
 	c.framer = http2.NewFramer(c.out, bufio.NewReader(conn))
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.framer.SetReuseFrames()
 	c.encoder = hpack.NewEncoder(&c.fields)
-	_ = conn.SetDeadline(time.Now().Add(connectionLasts))
 	_, _ = c.out.WriteString(http2.ClientPreface)
-	err = errors.Join(
+	return c, errors.Join(
 		c.framer.WriteSettings(settings...),
 		c.framer.WriteWindowUpdate(0, largeWindow),
-		c.flush())
-	return c, err
+		c.Flush())
 }
 
-// begin opens a stream whose body is to have length bytes.
-func (c *http2Conn) begin(length int) (stream uint32, err error) {
+// Close closes the connection with all its streams.
+func (c *HTTP2Conn) Close() error { return c.conn.Close() }
+
+// SetDeadline bounds reading and writing.
+func (c *HTTP2Conn) SetDeadline(t time.Time) error { return c.conn.SetDeadline(t) }
+
+// Begin opens a stream whose body is to have length bytes.
+func (c *HTTP2Conn) Begin(length int) (stream uint32, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stream == 0 {
@@ -61,8 +62,8 @@ func (c *http2Conn) begin(length int) (stream uint32, err error) {
 	}
 	c.fields.Reset()
 	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":authority", "merchant.example"}, {":path", path},
-		{"user-agent", "Veritrans"}, {"content-type", "application/json"}, {"content-length", strconv.Itoa(length)},
+		{":method", "POST"}, {":scheme", "http"}, {":authority", host}, {":path", Path},
+		{"user-agent", userAgent}, {"content-type", mediaType}, {"content-length", strconv.Itoa(length)},
 	} {
 		_ = c.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
@@ -71,7 +72,8 @@ func (c *http2Conn) begin(length int) (stream uint32, err error) {
 	})
 }
 
-func (c *http2Conn) send(stream uint32, body []byte, end bool) error {
+// Send appends to the body of a stream; end says that the body is complete.
+func (c *HTTP2Conn) Send(stream uint32, body []byte, end bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(body) > frameSize {
@@ -83,38 +85,39 @@ func (c *http2Conn) send(stream uint32, body []byte, end bool) error {
 	return c.framer.WriteData(stream, end, body)
 }
 
-func (c *http2Conn) flush() error {
+// Flush sends what Begin and Send have left in a buffer.
+func (c *HTTP2Conn) Flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.out.Flush()
 }
 
-// answer is what is read of a stream: its status, and later its end.
-type answer struct {
-	stream uint32
-	status int  // 0 where a frame has none
-	ends   bool // the server says no more on this stream
+// Answer is what is read of a stream: its status, and later its end.
+type Answer struct {
+	Stream uint32
+	Status int  // 0 where a frame has none
+	Ends   bool // the server says no more on this stream
 }
 
-// read returns the next of what the server says of any stream.
-func (c *http2Conn) read() (answer, error) {
+// Read returns the next of what the server says of any stream.
+func (c *HTTP2Conn) Read() (Answer, error) {
 	for {
 		frame, err := c.framer.ReadFrame()
 		if err != nil {
-			return answer{}, err
+			return Answer{}, err
 		}
 		switch f := frame.(type) {
 		case *http2.MetaHeadersFrame:
 			status, _ := strconv.Atoi(f.PseudoValue("status"))
-			return answer{f.StreamID, status, f.StreamEnded()}, nil
+			return Answer{f.StreamID, status, f.StreamEnded()}, nil
 		case *http2.DataFrame:
 			if f.StreamEnded() {
-				return answer{stream: f.StreamID, ends: true}, nil
+				return Answer{Stream: f.StreamID, Ends: true}, nil
 			}
 		case *http2.RSTStreamFrame:
-			return answer{stream: f.StreamID, ends: true}, nil
+			return Answer{Stream: f.StreamID, Ends: true}, nil
 		case *http2.GoAwayFrame:
-			return answer{}, errors.New("the server goes away")
+			return Answer{}, errors.New("the server goes away")
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
 				c.reply(func() error { return c.framer.WriteSettingsAck() })
@@ -128,7 +131,7 @@ func (c *http2Conn) read() (answer, error) {
 }
 
 // reply is what HTTP/2 wants of a client. Where it fails the next read does, too.
-func (c *http2Conn) reply(write func() error) {
+func (c *HTTP2Conn) reply(write func() error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = write()
