@@ -73,16 +73,9 @@ var errNoEvent = errors.New("the gateway did not say which event this is")
 func (d *delivery) authenticate() result {
 	returned := false
 	defer d.afterPanic("gateway", &returned)
-	var err error
-	d.authenticated, err = d.gateway.Open(d.r.Header, d.body)
-	opened := result{openOutcome(err), err, false}
-	if err == nil && d.authenticator != nil {
-		ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline(), ErrBudgetExceeded)
-		defer cancel()
-		began := d.now()
-		d.authenticated, err = d.authenticator(ctx, d.authenticated)
-		opened = result{authenticationOutcome(err), err, false}
-		d.traceCheck(ctx, "authentication", began, opened.outcome, err)
+	opened := d.open()
+	if opened.outcome == proceed && d.authenticator != nil {
+		opened = d.askAuthenticator()
 	}
 	returned = true
 	if opened.outcome == proceed && d.authenticated.Key == "" {
@@ -96,6 +89,23 @@ func (d *delivery) authenticate() result {
 		opened.outcome = OutcomeTest
 	}
 	return opened
+}
+
+func (d *delivery) open() (res result) {
+	d.authenticated, res.err = d.gateway.Open(d.r.Header, d.body)
+	res.outcome = openOutcome(res.err)
+	return res
+}
+
+func (d *delivery) askAuthenticator() result {
+	ctx, cancel := context.WithDeadlineCause(d.ctx, d.deadline(), ErrBudgetExceeded)
+	defer cancel()
+	began := d.now()
+	msg, err := d.authenticator(ctx, d.authenticated)
+	d.authenticated = msg
+	outcome := authenticationOutcome(err)
+	d.traceCheck(ctx, "authentication", began, outcome, err)
+	return result{outcome: outcome, err: err}
 }
 
 // openOutcome classifies an error of [Gateway].Open.

@@ -34,7 +34,7 @@ func (n *Notification) IdempotencyKey() string {
 	if n.Kind() == PayAccount {
 		return identity.Digest("pay-account", n.AccountID, n.AccountStatus)
 	}
-	parts := append(make([]string, 0, 16), "payment", n.OrderID, n.TransactionID,
+	parts := append(make([]string, 0, 8), "payment", n.OrderID, n.TransactionID,
 		strings.ToLower(string(n.TransactionStatus)), strings.ToLower(string(n.FraudStatus)), n.GrossAmount)
 	if !n.borneOut() {
 		// Someone edited it, who must not pre-empt the event itself.

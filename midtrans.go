@@ -22,19 +22,20 @@ const testOrder = "payment_notif_test_"
 // Open keeps body without copying it: the pipeline, which alone calls it, has read body
 // for this delivery only, writes to it no more, and lets a handler read it but not reach
 // it, see bodyReader.
-func (g midtrans) Open(_ http.Header, body []byte) (Message, error) {
+func (g midtrans) Open(_ http.Header, body []byte) (msg Message, err error) {
 	n, err := parse(body, unsafe.String(unsafe.SliceData(body), len(body)))
 	if err != nil {
-		return Message{}, err
+		return msg, err
 	}
 	label, ok := g.keys.Match(n.signedBy)
-	switch {
-	case !ok:
-		return Message{}, ErrSignature
-	case n.overclaims():
-		return n.Message(label), ErrUnconfirmed
+	if !ok {
+		return msg, ErrSignature
 	}
-	return n.Message(label), nil
+	msg = n.Message(label)
+	if n.overclaims() {
+		return msg, ErrUnconfirmed
+	}
+	return msg, nil
 }
 
 func (midtrans) Name() string { return "midtrans" }
