@@ -211,6 +211,8 @@ func FuzzFormulas(f *testing.F) {
 	f.Add(`{"reference_no":"A","status":"completed"}`, "DISABLED", uint16(204), uint64(0), uint8(99), []byte("A20010000.00"), uint32(0))
 	f.Add("0.00200", "PENDING200", uint16(200), uint64(200), uint8(0), midhooktest.PayMongoSender().Body("payment.paid"), uint32(1_700_000_000))
 	f.Add("1.", "2001.00", uint16(0), uint64(1<<63), uint8(1), []byte(`{"id":"1.{","key":"charge.complete","n":1.5}`), uint32(12))
+	f.Add("A", "ENABLED", uint16(200), uint64(1), uint8(0), []byte(`1.{"data":{"id":"evt_1","attributes":{"type":"payment.paid","livemode":true}}}`), uint32(12))
+	f.Add("A", "ENABLED", uint16(200), uint64(1), uint8(0), []byte(`x.{"data":{"id":"evt_1","attributes":{"type":"payment.paid","livemode":true}}}`), uint32(12))
 	all := kinds(f)
 	f.Fuzz(func(t *testing.T, id, status string, code uint16, units uint64, hundredths uint8, body []byte, timestamp uint32) {
 		if id == "" || status == "" || len(id)+len(status) > 64 || len(body) > 400 {

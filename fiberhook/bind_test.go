@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/fiberhook"
 	"github.com/midhook/midhook/internal/bindtest"
+	"github.com/midhook/midhook/midhooktest"
 )
 
 // routes are fiber's binders of a body, which may come as a stream, and with headers
@@ -61,3 +63,39 @@ func (*memoryConn) SetWriteDeadline(time.Time) error { return nil }
 func TestBindersReadAlike(t *testing.T) { bindtest.Test(t, routes()) }
 
 func FuzzBind(f *testing.F) { bindtest.Fuzz(f, routes()) }
+
+// Rule: a handler reads the body as it was verified, whatever it is said to be encoded
+// in; middleware outside has the headers that came.
+func TestHandlersBodyIsNotDecoded(t *testing.T) {
+	body := midhooktest.Body(midhooktest.Sample("gopay"), key)
+	encodings := []string{"gzip", "br"}
+	for _, config := range []fiber.Config{{}, {StreamRequestBody: true}} {
+		var outside, inside []string
+		app := fiber.New(config)
+		app.Use(func(c fiber.Ctx) error {
+			err := c.Next()
+			outside = c.GetReqHeaders()["Content-Encoding"]
+			return err
+		})
+		app.Post("/", fiberhook.New(newHook(t)), func(c fiber.Ctx) error {
+			inside = c.GetReqHeaders()["Content-Encoding"]
+			if !bytes.Equal(c.Body(), body) {
+				t.Errorf("got %q", c.Body())
+			}
+			return nil
+		})
+		req, err := http.NewRequest(http.MethodPost, serve(t, app), bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Content-Type": {"application/json"}, "Content-Encoding": encodings}
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 || len(inside) > 0 || !slices.Equal(outside, encodings) {
+			t.Errorf("got %d, inside %q, outside %q", res.StatusCode, inside, outside)
+		}
+	}
+}

@@ -51,7 +51,10 @@ import (
 // returning midhook.Permanent(err): it is answered 200 and reported.
 //
 // The handlers read the body that was confirmed, where midhook.WithStatusCheck has
-// put the API's answer in the notified body's place.
+// put the API's answer in the notified body's place. It is JSON to c.Bind and c.Body,
+// whatever Content-Type and Content-Encoding, which are not signed, say. Bind with
+// c.Bind().Body or JSON: c.Bind().All fills what the body leaves out from the query,
+// headers and cookies, which are not signed either.
 //
 // fiber uses c again for another request as soon as this one has ended, so New leaves
 // [midhook.WithDetachedHandler] out: it returns when the handlers have. That option
