@@ -2,7 +2,6 @@ package midhooktest
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"reflect"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/storemodel"
 )
 
 // modelOp is an operation on an event of the one subject.
@@ -37,14 +37,14 @@ func (op modelOp) on(store midhook.Store, t *testing.T) string {
 	return errorName(store.Release(t.Context(), op.claim))
 }
 
-func (op modelOp) onModel(m *storeModel, now time.Duration) string {
+func (op modelOp) onModel(m *storemodel.Model, now time.Duration) string {
 	switch op.name {
 	case "acquire":
-		return m.acquire(now, op.claim).String()
+		return m.Acquire(now, op.claim).String()
 	case "finish":
-		return errorName(m.finish(now, op.claim, op.keep))
+		return errorName(m.Finish(now, op.claim, op.keep))
 	}
-	return errorName(m.release(op.claim))
+	return errorName(m.Release(op.claim))
 }
 
 // Rule: whatever is done in whatever order, and however much time passes in between,
@@ -66,14 +66,14 @@ func TestLRUStoreIsTheModel(t *testing.T) {
 		}), 1, 60).Draw(rt, "operations")
 		var different string
 		synctest.Test(t, func(t *testing.T) {
-			store, model, began := midhook.NewLRUStore(100), newStoreModel(), time.Now()
+			store, model, began := midhook.NewLRUStore(100), storemodel.New(), time.Now()
 			for i, op := range ops {
 				if op.name == "wait" {
 					time.Sleep(op.keep)
 					continue
 				}
 				// The owner of what is forgotten may finish it again: the store's to decide.
-				if op.name == "finish" && model.forgotten(time.Since(began), op.claim.Key) {
+				if op.name == "finish" && model.Forgotten(time.Since(began), op.claim.Key) {
 					continue
 				}
 				got, want := op.on(store, t), op.onModel(model, time.Since(began))
@@ -122,11 +122,10 @@ func TestLRUStoreIsLinearizable(t *testing.T) {
 }
 
 var linearModel = porcupine.Model{
-	Init: func() any { return newStoreModel() },
+	Init: func() any { return storemodel.New() },
 	Step: func(state, input, output any) (bool, any) {
-		after := *state.(*storeModel)
-		after.events = maps.Clone(after.events)
-		return input.(modelOp).onModel(&after, 0) == output.(string), &after
+		after := state.(*storemodel.Model).Clone()
+		return input.(modelOp).onModel(after, 0) == output.(string), after
 	},
 	Equal: func(a, b any) bool { return reflect.DeepEqual(a, b) },
 }
