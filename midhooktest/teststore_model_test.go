@@ -2,14 +2,10 @@ package midhooktest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"reflect"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
 
 	"github.com/midhook/midhook"
@@ -87,62 +83,4 @@ func TestLRUStoreIsTheModel(t *testing.T) {
 			rt.Fatal(different)
 		}
 	})
-}
-
-// Rule: the LRU store is linearizable: whatever runs at once, there is an order of it
-// in which the model gives the same answers.
-func TestLRUStoreIsLinearizable(t *testing.T) {
-	const histories, owners, operations = 60, 4, 12
-	for seed := range uint64(histories) {
-		store := midhook.NewLRUStore(100)
-		var mu sync.Mutex
-		var history []porcupine.Operation
-		var all sync.WaitGroup
-		began := time.Now()
-		for owner := range owners {
-			play := newRandomPlay(&storeScript{}, seed)
-			play.chance = rand.New(rand.NewPCG(seed, uint64(owner)))
-			all.Go(func() {
-				for range operations {
-					c := play.on(fmt.Sprint("owner ", owner), play.chance.IntN(5))
-					op := modelOp{name: []string{"acquire", "acquire", "finish", "release"}[play.chance.IntN(4)], claim: c, keep: longEnough}
-					call := time.Since(began)
-					got := op.on(store, t)
-					mu.Lock()
-					history = append(history, porcupine.Operation{ClientId: owner, Input: op, Call: int64(call), Output: got, Return: int64(time.Since(began))})
-					mu.Unlock()
-				}
-			})
-		}
-		all.Wait()
-		if porcupine.CheckOperationsTimeout(linearModel, history, 20*time.Second) == porcupine.Illegal {
-			t.Fatalf("history %d has no order: %v", seed, history)
-		}
-	}
-}
-
-var linearModel = porcupine.Model{
-	Init: func() any { return storemodel.New() },
-	Step: func(state, input, output any) (bool, any) {
-		after := state.(*storemodel.Model).Clone()
-		return input.(modelOp).onModel(after, 0) == output.(string), after
-	},
-	Equal: func(a, b any) bool { return reflect.DeepEqual(a, b) },
-}
-
-// Rule: what is not linearizable is found.
-func TestLinearModelRefuses(t *testing.T) {
-	acquire := func(owner string, call, result int64, answer midhook.ClaimState) porcupine.Operation {
-		op := modelOp{name: "acquire", claim: midhook.Claim{Key: "E", Subject: "S", Owner: owner, Lease: longEnough}}
-		return porcupine.Operation{ClientId: len(owner), Input: op, Output: answer.String(), Call: call, Return: result}
-	}
-	for _, c := range []struct {
-		second midhook.ClaimState
-		want   bool
-	}{{midhook.InFlight, true}, {midhook.Acquired, false}} {
-		history := []porcupine.Operation{acquire("a", 0, 3, midhook.Acquired), acquire("bb", 1, 2, c.second)}
-		if got := porcupine.CheckOperations(linearModel, history); got != c.want {
-			t.Errorf("a second owner is %s: linearizable %v, want %v", c.second, got, c.want)
-		}
-	}
 }

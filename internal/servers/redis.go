@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,8 +45,12 @@ func tellsProcess(_ context.Context, s *Server) bool {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(time.Second))
-	fmt.Fprintf(c, "INFO server\r\n")
 	answer := make([]byte, 8192)
+	if i := slices.Index(s.args, "--requirepass"); i >= 0 {
+		fmt.Fprintf(c, "AUTH %s\r\n", s.args[i+1])
+		_, _ = c.Read(answer)
+	}
+	fmt.Fprintf(c, "INFO server\r\n")
 	n, _ := c.Read(answer)
 	return strings.Contains(string(answer[:n]), fmt.Sprintf("process_id:%d\r", s.pid))
 }
