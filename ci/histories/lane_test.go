@@ -63,10 +63,10 @@ func startLane(t *testing.T, b backend) *lane {
 	t.Cleanup(func() {
 		deaths := 0
 		for _, p := range l.processes {
-			deaths += p.deaths
+			deaths += p.died()
 		}
 		t.Logf("%d histories, %d attempts, %d runs, %d processes died, %d fail-overs; faults of the networks: %v",
-			l.played, l.attempts.Load(), l.ledger.begins, deaths, l.failovers, l.proxies)
+			l.played, l.attempts.Load(), l.ledger.begun(), deaths, l.failovers, l.proxies)
 	})
 	return l
 }

@@ -165,6 +165,13 @@ func (l *ledger) search(text string) {
 	}
 }
 
+// begun counts the runs of all histories.
+func (l *ledger) begun() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.begins
+}
+
 // died ends the runs of a process that is gone.
 func (l *ledger) died(pid int) {
 	l.mu.Lock()

@@ -103,6 +103,12 @@ func (p *process) url() string {
 	return "http://" + p.address
 }
 
+func (p *process) died() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deaths
+}
+
 func (p *process) listens() bool { return p.url() != "http://" }
 
 func (p *process) end() {
