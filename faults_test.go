@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/lives"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -38,7 +39,7 @@ type mischief struct {
 
 // ordeal is the life of one transaction with a fault at any step of any delivery.
 type ordeal struct {
-	Life      []change
+	Life      []lives.Change
 	Protocol  string
 	Detached  bool
 	Acquires  []string // what becomes of each call of the store, by storeFaults
@@ -58,7 +59,7 @@ func drawOrdeal(t *rapid.T) (o ordeal) {
 	}
 	fault := rapid.SampledFrom([]string{"", "lost request", "lost answer", "slow", "stall", "hang", "panic", "late panic"})
 	acquireFault := rapid.OneOf(fault, rapid.Just("stale read"))
-	o.Life = slices.Clone(rapid.SampledFrom(lives).Draw(t, "life"))
+	o.Life = slices.Clone(rapid.SampledFrom(lives.All).Draw(t, "life"))
 	for i := range o.Life {
 		o.Life[i].After = duration("after", 4*time.Minute, 3*time.Second, 50*time.Millisecond)
 		o.Lags = append(o.Lags, duration("lag", 0, 0, 2*time.Second, time.Minute))
@@ -143,7 +144,7 @@ type trial struct {
 
 func newTrial(t *testing.T, o ordeal, w *world) *trial {
 	tr := &trial{ordeal: o, world: w, t: t, fates: o.Fates, visits: o.Visits, log: &recorder{}}
-	w.truth = map[string]change{}
+	w.truth = map[string]lives.Change{}
 	w.shared = midhook.NewLRUStore(1000) // by the bubble's clock
 	tr.ledger = &ledger{Store: w.shared, held: map[string]*holding{}}
 	tr.faulty = midhooktest.NewFaultyStore(tr.ledger)
@@ -360,7 +361,7 @@ func (tr *trial) play() []string {
 	var all sync.WaitGroup
 	var events []*midhook.Notification
 	for _, c := range tr.Life {
-		events = append(events, c.notification(0))
+		events = append(events, c.Notification("A-1", transactionID(0)))
 	}
 	var at time.Duration
 	known := 0 // to the API
@@ -486,7 +487,7 @@ func (tr *trial) tearsStreams(a *attempt) bool {
 // judgeWords searches all that was said for what must stay hidden.
 func (tr *trial) judgeWords(events []*midhook.Notification) {
 	all := tr.said.String() + tr.log.logged()
-	hidden := []string{testKey, base64.StdEncoding.EncodeToString([]byte(testKey + ":")), personal}
+	hidden := []string{testKey, base64.StdEncoding.EncodeToString([]byte(testKey + ":")), lives.Personal}
 	for _, n := range events {
 		hidden = append(hidden, midhooktest.Sign(n, testKey)[:16])
 	}

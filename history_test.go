@@ -16,36 +16,13 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/lives"
 	"github.com/midhook/midhook/midhooktest"
 )
 
 // The histories of one order: what Midtrans lets happen to its transactions, what a
 // merchant's handler and processes do, and what a stranger does who holds every body
 // that Midtrans has signed.
-
-// change is one genuine event of a transaction.
-type change struct {
-	Status midhook.TransactionStatus
-	Code   string
-	Fraud  midhook.FraudStatus
-	Refund string        // refund_amount so far
-	After  time.Duration // the event before
-	Delay  time.Duration // of the first delivery
-}
-
-// lives are what Midtrans lets happen to one transaction, in order.
-var lives = [][]change{
-	{{Status: "pending", Code: "201"}, {Status: "settlement", Code: "200"}},
-	{{Status: "pending", Code: "201"}, {Status: "expire", Code: "202"}},
-	{{Status: "pending", Code: "201"}, {Status: "cancel", Code: "202"}},
-	{{Status: "deny", Code: "202"}},
-	{{Status: "authorize", Code: "200"}, {Status: "capture", Code: "200"}, {Status: "settlement", Code: "200"}},
-	{{Status: "capture", Code: "201", Fraud: "challenge"}, {Status: "capture", Code: "200", Fraud: "accept"}, {Status: "settlement", Code: "200", Fraud: "accept"}},
-	{{Status: "capture", Code: "201", Fraud: "challenge"}, {Status: "deny", Code: "202", Fraud: "deny"}},
-	{{Status: "pending", Code: "201"}, {Status: "settlement", Code: "200"}, {Status: "deny", Code: "202"}},
-	{{Status: "settlement", Code: "200"}, {Status: "partial_refund", Code: "200", Refund: "100.00"}, {Status: "partial_refund", Code: "200", Refund: "300.00"}, {Status: "refund", Code: "200", Refund: "154600.00"}},
-	{{Status: "capture", Code: "200", Fraud: "accept"}, {Status: "settlement", Code: "200", Fraud: "accept"}, {Status: "chargeback", Code: "200"}},
-}
 
 // lot is what one run of the handler does.
 type lot struct {
@@ -64,7 +41,7 @@ type forgery struct {
 }
 
 type history struct {
-	Transactions [][]change
+	Transactions [][]lives.Change
 	Lots         []lot
 	Forgeries    []forgery
 }
@@ -74,7 +51,7 @@ func drawHistory(t *rapid.T, strangers bool) (h history) {
 		return time.Duration(rapid.IntRange(0, most*1000).Draw(t, label)) * time.Millisecond
 	}
 	for range rapid.IntRange(1, 3).Draw(t, "transactions") {
-		life := slices.Clone(rapid.SampledFrom(lives).Draw(t, "life"))
+		life := slices.Clone(rapid.SampledFrom(lives.All).Draw(t, "life"))
 		for i := range life {
 			life[i].After = rapid.SampledFrom([]time.Duration{50 * time.Millisecond, 3 * time.Second, 4 * time.Minute}).Draw(t, "after")
 			life[i].Delay = seconds("delay", 5)
@@ -148,7 +125,7 @@ type world struct {
 	shared  midhook.Store
 
 	mu       sync.Mutex
-	truth    map[string]change // of each transaction, by now
+	truth    map[string]lives.Change // of each transaction, by now
 	running  map[string]int
 	runs     []*midhook.Notification // that succeeded, in the order of their ends
 	lots     []lot
@@ -160,21 +137,6 @@ func (w *world) problem(format string, args ...any) {
 }
 
 func transactionID(i int) string { return fmt.Sprintf("T-%d", i) }
-
-// personal is in every genuine body, and must be nowhere else.
-const personal = "name-of-a-customer"
-
-func (c change) notification(i int) *midhook.Notification {
-	tweaks := []midhooktest.Tweak{
-		midhooktest.Order("A-1"), midhooktest.Transaction(transactionID(i)),
-		midhooktest.Status(c.Code, c.Status), midhooktest.Fraud(c.Fraud),
-		midhooktest.Field("customer_details", map[string]any{"first_name": personal}),
-	}
-	if c.Refund != "" {
-		tweaks = append(tweaks, midhooktest.Field("refund_amount", c.Refund), midhooktest.Field("refund_key", "r-"+c.Refund))
-	}
-	return midhooktest.Sample("gopay", tweaks...)
-}
 
 // process is one of the merchant's processes, until it dies.
 func (w *world) process() (http.Handler, *mortal) {
@@ -242,7 +204,7 @@ func (w *world) handle(ctx context.Context, n *midhook.Notification, store *mort
 
 // play lets the history happen, and returns what was wrong with it.
 func (w *world) play(ctx context.Context) []string {
-	w.truth, w.running, w.lots = map[string]change{}, map[string]int{}, w.history.Lots
+	w.truth, w.running, w.lots = map[string]lives.Change{}, map[string]int{}, w.history.Lots
 	current, store := w.process()
 	var procs sync.Mutex
 	endpoint := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -262,7 +224,7 @@ func (w *world) play(ctx context.Context) []string {
 		var at time.Duration
 		for _, c := range life {
 			at += c.After
-			when, n := at, c.notification(i)
+			when, n := at, c.Notification("A-1", transactionID(i))
 			signed = append(signed, n)
 			all.Go(func() {
 				time.Sleep(when)
@@ -299,24 +261,6 @@ func (w *world) play(ctx context.Context) []string {
 	return w.problems
 }
 
-// rank is the stage of a status in the life of a transaction, as the documentation of Store.Stage has it.
-func rank(n *midhook.Notification) int {
-	switch n.TransactionStatus {
-	case "pending":
-		return 10
-	case "authorize":
-		return 20
-	case "capture":
-		if n.FraudStatus == "challenge" {
-			return 25
-		}
-		return 30
-	case "refund", "chargeback":
-		return 60
-	}
-	return 40
-}
-
 // runsOf are the runs of a transaction that succeeded.
 func (w *world) runsOf(tx string) (runs []*midhook.Notification) {
 	for _, n := range w.runs {
@@ -332,7 +276,7 @@ func (w *world) runsOf(tx string) (runs []*midhook.Notification) {
 func (w *world) isDone(events []*midhook.Notification) bool {
 	n := events[0]
 	return slices.ContainsFunc(w.runsOf(n.TransactionID), func(run *midhook.Notification) bool {
-		if run.IdempotencyKey() == n.IdempotencyKey() || rank(run) > rank(n) {
+		if lives.IsVoid(n, run) {
 			return true
 		}
 		return w.api != nil && slices.ContainsFunc(events, func(l *midhook.Notification) bool { return l.IdempotencyKey() == run.IdempotencyKey() })
@@ -340,7 +284,7 @@ func (w *world) isDone(events []*midhook.Notification) bool {
 }
 
 // hold compares what the handler has seen of a transaction with what is true.
-func (w *world) hold(tx string, life []change, i int, delivered *sync.Map, signed []*midhook.Notification) {
+func (w *world) hold(tx string, life []lives.Change, i int, delivered *sync.Map, signed []*midhook.Notification) {
 	var events []*midhook.Notification
 	for _, n := range signed {
 		if n.TransactionID == tx {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/storemodel"
 )
 
 // randomCases play what nobody thought of.
@@ -44,13 +45,13 @@ type randomPlay struct {
 	*storeScript
 	seed    uint64
 	chance  *rand.Rand
-	model   *storeModel
+	model   *storemodel.Model
 	now     time.Duration // the model's time
 	history []string
 }
 
 func newRandomPlay(s *storeScript, seed uint64) *randomPlay {
-	return &randomPlay{storeScript: s, seed: seed, chance: rand.New(rand.NewPCG(seed, 0)), model: newStoreModel()}
+	return &randomPlay{storeScript: s, seed: seed, chance: rand.New(rand.NewPCG(seed, 0)), model: storemodel.New()}
 }
 
 // hung is as odd a multiple as the periods of run.
@@ -117,16 +118,16 @@ func (p *randomPlay) doAcquire(c midhook.Claim) {
 		return
 	}
 	got, _, err := p.ask(c)
-	want := p.model.acquire(p.now, c)
+	want := p.model.Acquire(p.now, c)
 	p.compare(fmt.Sprintf("Acquire of %s for %v", p.shown(c), c.Lease), stateName(got), stateName(want), err)
 }
 
 func (p *randomPlay) doFinish(c midhook.Claim, keep time.Duration) {
-	if p.failed() || p.model.forgotten(p.now, c.Key) {
+	if p.failed() || p.model.Forgotten(p.now, c.Key) {
 		return
 	}
 	_, err := p.do(func(ctx context.Context) error { return p.store.Finish(ctx, c, keep) })
-	p.compareErrors(fmt.Sprintf("Finish of %s for %v", p.shown(c), keep), err, p.model.finish(p.now, c, keep))
+	p.compareErrors(fmt.Sprintf("Finish of %s for %v", p.shown(c), keep), err, p.model.Finish(p.now, c, keep))
 }
 
 func (p *randomPlay) doRelease(c midhook.Claim) {
@@ -134,7 +135,7 @@ func (p *randomPlay) doRelease(c midhook.Claim) {
 		return
 	}
 	_, err := p.do(func(ctx context.Context) error { return p.store.Release(ctx, c) })
-	p.compareErrors("Release of "+p.shown(c), err, p.model.release(c))
+	p.compareErrors("Release of "+p.shown(c), err, p.model.Release(c))
 }
 
 func (p *randomPlay) compareErrors(operation string, got, want error) {

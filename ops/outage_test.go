@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 	"github.com/midhook/midhook/otelhook"
 )
@@ -27,7 +28,7 @@ func TestOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("promtool is started: not with -short")
 	}
-	tool := promtool(t)
+	tool := servers.Promtool.For(t)
 	var trace bytes.Buffer
 	exported, err := stdouttrace.New(stdouttrace.WithWriter(&trace), stdouttrace.WithPrettyPrint())
 	require.NoError(t, err)

@@ -31,6 +31,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 	"github.com/midhook/midhook/otelhook"
 )
@@ -319,19 +320,6 @@ func (all series) input() (input []inputSeries) {
 	return input
 }
 
-func promtool(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("promtool")
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatal("promtool is not installed: Debian's package prometheus has it")
-	default:
-		t.Skip("promtool is not installed: Debian's package prometheus has it")
-	}
-	return path
-}
-
 // keep has the tests write what they have seen, for who reads the documentation.
 var keep = flag.Bool("keep", false, "write docs/outage")
 
@@ -391,7 +379,7 @@ func TestAlerts(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hours are played and promtool is started: not with -short")
 	}
-	tool := promtool(t)
+	tool := servers.Promtool.For(t)
 	path, text := rules(t)
 	var names []string
 	for _, m := range alertNames.FindAllStringSubmatch(text, -1) {

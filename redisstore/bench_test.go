@@ -31,7 +31,7 @@ func BenchmarkOperations(b *testing.B) {
 	for _, connections := range []int{1, 64} {
 		b.Run(fmt.Sprint("connections=", connections), func(b *testing.B) {
 			server := startServer(b)
-			ownCore(b, server.cmd.Process.Pid)
+			ownCore(b, server.PID())
 			client := server.client(func(o *redis.Options) {
 				o.PoolSize, o.MinIdleConns = connections, connections
 			})

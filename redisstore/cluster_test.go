@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -26,10 +27,10 @@ type cluster struct {
 
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
-	c := &cluster{cli: program(t, "REDIS_CLI", "redis-cli")}
+	c := &cluster{cli: servers.RedisCLI.For(t)}
 	for range 3 {
 		n := startServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
-		c.nodes, c.addrs = append(c.nodes, n), append(c.addrs, n.addr())
+		c.nodes, c.addrs = append(c.nodes, n), append(c.addrs, n.Addr())
 	}
 	c.run(t, append(append([]string{"create"}, c.addrs...), "--cluster-yes")...)
 	c.ClusterClient = redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.addrs, ContextTimeoutEnabled: true})
@@ -115,7 +116,7 @@ func TestClusterSlotHalfMoved(t *testing.T) {
 	do(target, "cluster", "setslot", slot, "importing", c.id(t, from))
 	do(source, "cluster", "setslot", slot, "migrating", c.id(t, to))
 	check("announced")
-	do(source, "migrate", "127.0.0.1", c.nodes[to].port, key, 0, 5000)
+	do(source, "migrate", "127.0.0.1", c.nodes[to].Port, key, 0, 5000)
 	check("moved, not announced")
 	asking := target.Pipeline() // for one command the node then answers for a slot that is not its own yet
 	asking.Do(t.Context(), "asking")

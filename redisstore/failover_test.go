@@ -15,13 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 )
 
 // startReplica starts a server that has all that its master has.
 func startReplica(t testing.TB, master *server) *server {
 	t.Helper()
 	require.NoError(t, master.client().ConfigSet(t.Context(), "repl-diskless-sync-delay", "0").Err()) // for no other replica
-	replica := startServer(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
+	replica := startServer(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.Port))
 	require.Eventually(t, func() bool {
 		return strings.Contains(replica.client().Info(t.Context(), "replication").Val(), "master_link_status:up")
 	}, time.Minute, 10*time.Millisecond, "the replica follows its master")
@@ -54,7 +55,7 @@ func TestPromotedReplicaHasWhatReachedIt(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, reached)
 
-	master.stop(syscall.SIGKILL)
+	master.Stop(syscall.SIGKILL)
 	promote(t, replica)
 	client := replica.client()
 	store := newStore(t, client)
@@ -93,7 +94,7 @@ func TestPromotedReplicaLacksWhatDidNotReachIt(t *testing.T) {
 	require.NoError(t, old.Finish(t.Context(), claim("a", "settlement", 40), time.Hour))
 	lost := midhook.Claim{Key: "lost", Subject: "T", Owner: "a", Lease: time.Hour}
 	acquire(t, old, lost, midhook.Acquired)
-	master.stop(syscall.SIGKILL)
+	master.Stop(syscall.SIGKILL)
 
 	store := newStore(t, replica.client())
 	acquire(t, store, claim("b", "capture", 30), midhook.Done)
@@ -113,11 +114,14 @@ func TestPromotedReplicaLacksWhatDidNotReachIt(t *testing.T) {
 func startSentinel(t testing.TB, master *server) *server {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor shop 127.0.0.1 %d 1\nsentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 10000\n", master.port)
+	config := fmt.Sprintf("sentinel monitor shop 127.0.0.1 %d 1\nsentinel down-after-milliseconds shop 1000\nsentinel failover-timeout shop 10000\n", master.Port)
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
-	return launch(t, func(port int, dir string) []string {
-		return []string{file, "--sentinel", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no"}
-	})
+	start := func() (*servers.Server, error) {
+		return servers.RedisWith(func(port int, dir string) []string {
+			return []string{file, "--sentinel", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "no"}
+		})
+	}
+	return &server{servers.For(t, start), t}
 }
 
 // Rule: through a fail-over no event is lost: what meets it is answered 503 and
@@ -131,7 +135,7 @@ func TestFailoverMidStream(t *testing.T) {
 		return strings.Contains(watch.Info(t.Context(), "sentinel").Val(), "status=ok") &&
 			strings.Contains(watch.Info(t.Context(), "sentinel").Val(), "slaves=1")
 	}, time.Minute, 20*time.Millisecond, "the Sentinel knows the replica")
-	f := startFleetWith(t, 3, workerConfig{Redis: []string{sentinel.addr()}, Master: "shop", Budget: fleetBudget, Grace: fleetGrace})
+	f := startFleetWith(t, 3, workerConfig{Redis: []string{sentinel.Addr()}, Master: "shop", Budget: fleetBudget, Grace: fleetGrace})
 	f.shop.decide = everyTenth
 	s := &stream{orders: 300, speed: 100} // slower: a Sentinel on a busy machine takes its time
 	var failover sync.WaitGroup
@@ -152,7 +156,7 @@ func TestFailoverMidStream(t *testing.T) {
 			return
 		}
 		failover.Go(func() {
-			master.stop(syscall.SIGKILL)
+			master.Stop(syscall.SIGKILL)
 			assert.Eventually(t, func() bool {
 				return strings.Contains(replica.client().Info(t.Context(), "replication").Val(), "role:master")
 			}, time.Minute, 20*time.Millisecond, "the replica is promoted")

@@ -31,7 +31,7 @@ func everyTenth(r run) verdict {
 // success once, however it is duplicated, reordered and retried, and never by two
 // at once.
 func TestProcesses(t *testing.T) {
-	f := startFleet(t, 3, fleetBudget, fleetGrace, startServer(t).addr())
+	f := startFleet(t, 3, fleetBudget, fleetGrace, startServer(t).Addr())
 	f.shop.decide = everyTenth
 	s := &stream{orders: 600}
 	s.send(t, f)
@@ -61,7 +61,7 @@ func TestProcesses(t *testing.T) {
 // What it had effected and not yet marked is run again, and nothing else is: that
 // is the guarantee of a store that is not in the effect's own transaction.
 func TestProcessesKilled(t *testing.T) {
-	f := startFleet(t, 3, fleetBudget, 0, startServer(t).addr())
+	f := startFleet(t, 3, fleetBudget, 0, startServer(t).Addr())
 	const kills = 10
 	var effected atomic.Int64
 	var mu sync.Mutex
@@ -117,13 +117,13 @@ func TestProcessesKilled(t *testing.T) {
 // be repeated.
 func TestRedisStoppedAndStarted(t *testing.T) {
 	redis := startServer(t, "--appendonly", "yes")
-	f := startFleet(t, 3, fleetBudget, fleetGrace, redis.addr())
+	f := startFleet(t, 3, fleetBudget, fleetGrace, redis.Addr())
 	f.shop.decide = everyTenth
 	s := &stream{orders: 300, speed: 200} // an outage of a second is 3 minutes
 	var outages sync.WaitGroup
 	var refused atomic.Int64
 	outage := func(with syscall.Signal) {
-		redis.stop(with)
+		redis.Stop(with)
 		probe := &midhooktest.Engine{Handler: f, Secret: testKey, Policy: &midhooktest.RetryPolicy{Timeout: 15 * time.Second}}
 		var probes sync.WaitGroup
 		for range 10 { // beside the stream, which is answered the same
@@ -136,7 +136,7 @@ func TestRedisStoppedAndStarted(t *testing.T) {
 			})
 		}
 		probes.Wait()
-		assert.True(t, redis.start(), "redis does not start again")
+		assert.NoError(t, redis.Start())
 	}
 	s.progress = func(orders int) {
 		switch orders {
@@ -189,7 +189,7 @@ func TestRedisStoppedAndStarted(t *testing.T) {
 func TestStaleOwner(t *testing.T) {
 	for operation, fails := range map[string]bool{"finishing": false, "releasing": true} {
 		t.Run(operation, func(t *testing.T) {
-			f := startFleet(t, 3, 200*time.Millisecond, 3*time.Second, startServer(t).addr())
+			f := startFleet(t, 3, 200*time.Millisecond, 3*time.Second, startServer(t).Addr())
 			a, b, c := f.workers[0], f.workers[1], f.workers[2]
 			began := make(chan run, 10)
 			doneA, doneB := make(chan struct{}), make(chan struct{})
@@ -244,7 +244,7 @@ func TestStaleOwner(t *testing.T) {
 
 // Rule: what one process has handled supersedes what another gets late.
 func TestSupersededElsewhere(t *testing.T) {
-	f := startFleet(t, 2, 10*time.Second, 0, startServer(t).addr())
+	f := startFleet(t, 2, 10*time.Second, 0, startServer(t).Addr())
 	deliver := func(w *worker, n *midhook.Notification) {
 		g := &midhooktest.Engine{Handler: w.proxy(), Secret: testKey}
 		d, err := g.Deliver(t.Context(), n)

@@ -20,8 +20,8 @@ type side struct {
 
 // row measures midhook, the empty handler and the one by hand in turn. Only midhook has
 // a store.
-func (s sweep) row(r row, servers *backends) error {
-	at, err := servers.address(r.Store)
+func (s sweep) row(r row, stores *backends) error {
+	at, err := stores.address(r.Store)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/midhook/midhook/ci/loadkit"
+	"github.com/midhook/midhook/internal/servers"
 )
 
 // sweep is the table under load.
@@ -96,11 +97,11 @@ func (s sweep) run(ctx context.Context) error {
 	if len(cores) < 2 {
 		fmt.Fprintln(s.out, "server, client and stores share a core: ratios and latencies say little")
 	}
-	var servers backends
-	defer servers.stop()
+	var stores backends
+	defer stores.stop()
 	var failed []error
 	for _, p := range parts() {
-		failed = append(failed, s.part(ctx, p, chosen, &servers))
+		failed = append(failed, s.part(ctx, p, chosen, &stores))
 	}
 	if chosen.MatchString(burstName) && ctx.Err() == nil {
 		b := afterOutage
@@ -120,7 +121,7 @@ func (s sweep) playBurst(ctx context.Context, b burst) error {
 	return a.judge()
 }
 
-func (s sweep) part(ctx context.Context, p part, chosen *regexp.Regexp, servers *backends) error {
+func (s sweep) part(ctx context.Context, p part, chosen *regexp.Regexp, stores *backends) error {
 	rows := p.rows
 	if !chosen.MatchString(p.name) {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return !chosen.MatchString(r.name) })
@@ -131,11 +132,11 @@ func (s sweep) part(ctx context.Context, p part, chosen *regexp.Regexp, servers 
 	fmt.Fprintf(s.out, "\n%-33s %10s %8s %9s %8s %8s %8s %10s %8s %10s %7s %7s\n", p.name, "requests/s", "of empty", "of hand's", "p50", "p99", "p99.9", "empty's", "heap", "goroutines", "server", "client")
 	var failed []error
 	for _, r := range rows {
-		err := s.row(r, servers)
+		err := s.row(r, stores)
 		if ctx.Err() != nil {
 			break // the servers were interrupted, too
 		}
-		if errors.Is(err, errNotInstalled) {
+		if _, missing := errors.AsType[*servers.NotInstalledError](err); missing {
 			fmt.Fprintf(s.out, "  %-31s left out: %v\n", r.name, err)
 			continue
 		}

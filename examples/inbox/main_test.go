@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/postgrestest"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -52,7 +52,7 @@ func sqlite(t *testing.T) *database {
 }
 
 func postgreSQL(t *testing.T) *database {
-	d, err := openPostgreSQL(postgrestest.Start(t))
+	d, err := openPostgreSQL(servers.For(t, servers.PostgreSQL).URL)
 	require.NoError(t, err)
 	return d
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
-	"github.com/midhook/midhook/internal/postgrestest"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 	"github.com/midhook/midhook/sqlstore"
 )
@@ -47,7 +47,7 @@ type testShop struct {
 
 func startShop(t *testing.T) *testShop {
 	t.Helper()
-	url := postgrestest.Start(t)
+	url := servers.For(t, servers.PostgreSQL).URL
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	pool, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)

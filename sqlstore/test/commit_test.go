@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 	"github.com/midhook/midhook/midhooktest"
 )
 
@@ -28,7 +29,7 @@ type cutter struct {
 	cuts    int
 }
 
-func startCutter(t *testing.T, port int) *cutter {
+func startCutter(t *testing.T, behind *servers.Server) *cutter {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	c := &cutter{address: l.Addr().String()}
@@ -39,7 +40,7 @@ func startCutter(t *testing.T, port int) *cutter {
 			if err != nil {
 				return
 			}
-			server, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			server, err := net.Dial("tcp", behind.Addr())
 			if err != nil {
 				client.Close()
 				continue
@@ -100,9 +101,9 @@ func TestConnectionLostAtCommit(t *testing.T) {
 	for _, name := range []string{"PostgreSQL", "MariaDB"} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t, name)
-			proxy := startCutter(t, d.port)
+			proxy := startCutter(t, d.server)
 			through := *d
-			through.dsn = strings.Replace(d.dsn, fmt.Sprintf("127.0.0.1:%d", d.port), proxy.address, 1)
+			through.dsn = strings.Replace(d.dsn, d.server.Addr(), proxy.address, 1)
 			for _, committed := range []bool{false, true} {
 				for _, tells := range []bool{false, true} {
 					t.Run(fmt.Sprintf("committed=%t handler tells=%t", committed, tells), func(t *testing.T) {
@@ -142,9 +143,9 @@ func TestRetriedTransaction(t *testing.T) {
 	for _, name := range []string{"PostgreSQL", "MariaDB"} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t, name)
-			proxy := startCutter(t, d.port)
+			proxy := startCutter(t, d.server)
 			through := *d
-			through.dsn = strings.Replace(d.dsn, fmt.Sprintf("127.0.0.1:%d", d.port), proxy.address, 1)
+			through.dsn = strings.Replace(d.dsn, d.server.Addr(), proxy.address, 1)
 			for _, committed := range []bool{false, true} {
 				s := newShop(t, d)
 				db, transactions := through.open(t), 0

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/internal/servers"
 )
 
 const (
@@ -97,16 +98,7 @@ http {
 // where nginx is not installed, but not in CI, which installs it.
 func startNginx(t *testing.T, upstream string) (url string) {
 	t.Helper()
-	nginx, err := exec.LookPath("nginx")
-	if err != nil {
-		nginx, err = exec.LookPath("/usr/sbin/nginx") // Debian's, not in every PATH
-	}
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("nginx must be installed in CI")
-		}
-		t.Skip("nginx is not installed: apt-get install nginx")
-	}
+	nginx := servers.Nginx.For(t)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := free.Addr().String()
