@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -30,13 +31,14 @@ type lane struct {
 	direct    *connection // for what the test itself looks up
 	attempts  atomic.Int64
 	played    int
-	failovers int
-	patience  time.Duration // how long it may take to deliver when all trouble is over
+	mu        sync.Mutex
+	happened  map[string]int // mischiefs
+	patience  time.Duration  // how long it may take to deliver when all trouble is over
 }
 
 func startLane(t *testing.T, b backend) *lane {
 	t.Helper()
-	l := &lane{t: t, backend: b, ledger: startLedger(t), patience: patience}
+	l := &lane{t: t, backend: b, ledger: startLedger(t), happened: map[string]int{}, patience: patience}
 	server, where := b.place(t)
 	l.server = server
 	var err error
@@ -65,8 +67,8 @@ func startLane(t *testing.T, b backend) *lane {
 		for _, p := range l.processes {
 			deaths += p.died()
 		}
-		t.Logf("%d histories, %d attempts, %d runs, %d processes died, %d fail-overs; faults of the networks: %v",
-			l.played, l.attempts.Load(), l.ledger.begun(), deaths, l.failovers, l.proxies)
+		t.Logf("%d histories, %d attempts, %d runs, %d processes died; mischiefs: %v; faults of the networks: %v",
+			l.played, l.attempts.Load(), l.ledger.begun(), deaths, l.happened, l.proxies)
 	})
 	return l
 }
@@ -112,7 +114,6 @@ func (l *lane) failOver(lag time.Duration) error {
 		p.aim(l.server.Addr())
 	}
 	l.toMaster.heal()
-	l.failovers++
 	former.Close()
 	return l.follow()
 }
@@ -127,6 +128,9 @@ type mischief struct {
 
 // do lets it happen, and returns when it is over.
 func (l *lane) do(m mischief) error {
+	l.mu.Lock()
+	l.happened[m.What]++
+	l.mu.Unlock()
 	p := l.processes[m.Of]
 	switch m.What {
 	case "the server is killed":

@@ -102,10 +102,12 @@ func (s *Server) becomeNobody() error {
 	return os.Chown(s.dir, int(uid), int(gid))
 }
 
+// command has a folder of its own for temporary files: a MariaDB that starts removes what
+// it finds of others there.
 func (s *Server) command(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "LC_ALL=C", "TZ=Asia/Jakarta"}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + s.dir, "LC_ALL=C", "TZ=Asia/Jakarta"}
 	// A test binary that dies leaves no server behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.runsAs, Pdeathsig: syscall.SIGQUIT}
 	return cmd
