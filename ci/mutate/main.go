@@ -68,10 +68,10 @@ func main() {
 		if *slow == "" {
 			return pass(n, args...)
 		}
-		return pass(n, append(slices.Clip(args), "-test.skip", *slow)...) && pass(n, args...)
+		return pass(n, append(slices.Clip(args), "-test.skip", *slow)...) && pass(n, append(slices.Clip(args), "-test.run", *slow)...)
 	}
 	if !test(0) {
-		log.Fatal("the tests fail without any mutant")
+		log.Fatal("the tests fail without any mutant, or need longer than -timeout")
 	}
 	survivors := try(mutants, *at, test)
 	_ = os.RemoveAll(tmp)
@@ -91,6 +91,9 @@ func try(mutants []mutant, at int, test func(int) bool) (survivors []mutant) {
 	slots := make(chan struct{}, at)
 	for i := range mutants {
 		slots <- struct{}{}
+		if i%20 == 0 {
+			log.Printf("%d of %d begun", i, len(mutants))
+		}
 		all.Go(func() {
 			defer func() { <-slots }()
 			if survived[i] = test(mutants[i].number); survived[i] {
