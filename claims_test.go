@@ -568,6 +568,27 @@ func TestNamespacesShareAStore(t *testing.T) {
 	assert.ErrorContains(t, err, "namespace: it must not be empty")
 }
 
+// Rule: neither what is being handled in one namespace nor how far an order has come
+// there keeps the events of the same order in another one from their handler.
+func TestNamespacesShareNoTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := midhook.NewLRUStore(100)
+		deliver := func(namespace string, status midhook.TransactionStatus, code string, next http.HandlerFunc) {
+			hook, err := midhook.New(testKey, midhook.WithStore(store), midhook.WithLogger(discard), midhook.WithNamespace(namespace))
+			require.NoError(t, err)
+			n := midhooktest.Sample("bca-va", midhooktest.Order("A-1"), midhooktest.Status(code, status))
+			hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(n, testKey))
+		}
+		var during, after counter
+		deliver("1", midhook.StatusSettlement, "200", func(http.ResponseWriter, *http.Request) {
+			deliver("2", midhook.StatusPending, "201", during.ServeHTTP)
+		})
+		deliver("3", midhook.StatusPending, "201", after.ServeHTTP)
+		assert.Equal(t, int64(1), during.runs.Load(), "the order is handled elsewhere")
+		assert.Equal(t, int64(1), after.runs.Load(), "the order was settled elsewhere")
+	})
+}
+
 // Rule: a store that panics has failed. A panic neither undoes what the handler has
 // done nor hides the handler's own.
 func TestStorePanics(t *testing.T) {

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -62,7 +63,15 @@ func main() {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, filepath.Join(tmp, "tests"), args...)
 		cmd.Dir, cmd.Env = testDir, append(os.Environ(), chosen+"="+strconv.Itoa(n))
-		return cmd.Run() == nil
+		output, err := cmd.CombinedOutput()
+		if ctx.Err() != nil || bytes.Contains(output, []byte("panic: test timed out")) {
+			slow := "the tests without any mutant"
+			if n > 0 {
+				slow = mutants[n-1].String()
+			}
+			log.Print("timed out: ", slow) // an endless loop, or a machine that is busy: look
+		}
+		return err == nil
 	}
 	test := func(n int) bool {
 		if *slow == "" {

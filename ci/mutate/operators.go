@@ -197,6 +197,9 @@ func (m *mutator) rawString(n *ast.BasicLit) {
 		if clauses := clause.FindAllString(text[:from], -1); word == "=" && (isLua || len(clauses) == 0 || clauses[len(clauses)-1] == "SET") {
 			continue // an assignment
 		}
+		if strings.Contains(text[strings.LastIndexByte(text[:from], '\n')+1:from], "-- ") {
+			continue // a comment
+		}
 		other := text[:from] + textNeighbour[word] + text[to:]
 		changed = append(changed, other)
 		line := func(s string) string {

@@ -29,7 +29,7 @@ func f(a, b int, ok bool, err error) (bool, error) {
 	return a == b, err
 }
 
-const lua = 'local a = b + 1 and math.max(a, 2)'
+const lua = 'local a = b + 1 and math.max(a, 2) -- this or that'
 
 var sql = f('UPDATE t SET a = 1 WHERE b = 2 AND c < 3')
 `
@@ -57,9 +57,9 @@ var sql = f('UPDATE t SET a = 1 WHERE b = 2 AND c < 3')
 		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b <> 2 AND c < 3`",
 		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b = 2 AND c <= 3`",
 		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b = 2 OR c < 3`",
-		"`local a = b + 1 and math.max(a, 2)` => `local a = b + 1 and math.min(a, 2)`",
-		"`local a = b + 1 and math.max(a, 2)` => `local a = b + 1 or math.max(a, 2)`",
-		"`local a = b + 1 and math.max(a, 2)` => `local a = b - 1 and math.max(a, 2)`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b + 1 and math.min(a, 2) -- this or that`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b + 1 or math.max(a, 2) -- this or that`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b - 1 and math.max(a, 2) -- this or that`",
 	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
