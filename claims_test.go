@@ -522,6 +522,50 @@ func TestRenewalHasNoHole(t *testing.T) {
 	}
 }
 
+// Rule: a renewal that is under way ends before the claim is given back. After it, it
+// would keep the retry from a handler that has failed.
+func TestFailureDuringARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		var claimed atomic.Bool
+		renewing := make(chan struct{})
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if claimed.Swap(true) {
+				close(renewing)
+				time.Sleep(time.Second)
+			}
+			return store.Store.Acquire(ctx, c)
+		}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
+			<-renewing
+			return errors.New("out of stock")
+		}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
+		time.Sleep(2 * time.Second)
+		state, err := store.Store.Acquire(t.Context(), midhook.Claim{Key: midhooktest.Sample("gopay").IdempotencyKey(), Owner: "retry", Lease: time.Second})
+		require.NoError(t, err)
+		assert.Equal(t, midhook.Acquired, state)
+	})
+}
+
+// Rule: where the store has not answered yet, however late it is, there is no claim to
+// renew.
+func TestNoRenewalBeforeTheClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			time.Sleep(5 * time.Minute)
+			return store.Store.Acquire(context.WithoutCancel(ctx), c)
+		}
+		hook, _ := newHook(t, midhook.WithStore(store))
+		next := &counter{}
+		hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []string{"acquire", "release"}, store.calls)
+		assert.Zero(t, next.runs.Load())
+	})
+}
+
 // Rule: nothing of a delivery outlives it, also where its Finish straddles the budget.
 func TestFinishThatStraddlesTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
