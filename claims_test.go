@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -522,6 +523,115 @@ func TestRenewalHasNoHole(t *testing.T) {
 	}
 }
 
+// Rule: a renewal that is under way ends before the claim is given back. After it, it
+// would keep the retry from a handler that has failed.
+func TestFailureDuringARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		var claimed atomic.Bool
+		renewing := make(chan struct{})
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			if claimed.Swap(true) {
+				close(renewing)
+				time.Sleep(time.Second)
+			}
+			return store.Store.Acquire(ctx, c)
+		}
+		hook, rec := newHook(t, midhook.WithStore(store))
+		hook.HandlerFunc(func(context.Context, *midhook.Notification) error {
+			<-renewing
+			return errors.New("out of stock")
+		}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateFailed}, rec.outcomes())
+		time.Sleep(2 * time.Second)
+		state, err := store.Store.Acquire(t.Context(), midhook.Claim{Key: midhooktest.Sample("gopay").IdempotencyKey(), Owner: "retry", Lease: time.Second})
+		require.NoError(t, err)
+		assert.Equal(t, midhook.Acquired, state)
+	})
+}
+
+// Rule: the log tells of a running handler whose claim is another's now, or could not be
+// renewed, which is tried again after a second; it tells nothing of one whose claim is
+// its own, or whose event it has marked in a transaction of its own.
+func TestLogOfARenewal(t *testing.T) {
+	for state, line := range map[midhook.ClaimState]string{
+		midhook.Acquired: "", midhook.Done: "", midhook.InFlight: "has lost its claim", 0: "could not be renewed",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &spyStore{Store: midhook.NewLRUStore(10)}
+			var asked []time.Time
+			store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+				asked = append(asked, time.Now())
+				switch {
+				case len(asked) != 2:
+					return store.Store.Acquire(ctx, c)
+				case state == 0:
+					return 0, errors.New("connection reset")
+				}
+				return state, nil
+			}
+			var log bytes.Buffer
+			hook, _ := newHook(t, midhook.WithStore(store), midhook.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			hook.Handler(&counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(time.Minute) }}).
+				ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+			if line == "" {
+				assert.NotContains(t, log.String(), "claim", state)
+			} else {
+				assert.Contains(t, log.String(), line)
+			}
+			require.Greater(t, len(asked), 2)
+			if state == 0 {
+				assert.Equal(t, time.Second, asked[2].Sub(asked[1]))
+			}
+		})
+	}
+}
+
+// Rule: a store has five seconds for what neither the client nor the budget cuts short.
+func TestTimeToFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		var left time.Duration
+		store.finish = func(ctx context.Context, c midhook.Claim) error {
+			deadline, _ := ctx.Deadline()
+			left = time.Until(deadline)
+			return store.Store.Finish(ctx, c, time.Hour)
+		}
+		hook, _ := newHook(t, midhook.WithStore(store))
+		hook.Handler(&counter{}).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, 5*time.Second, left)
+	})
+}
+
+// Rule: the error of a failed delivery tells of a Release only where one has failed.
+func TestErrorOfAFailureAlone(t *testing.T) {
+	failure := errors.New("out of stock")
+	var told error
+	hook, err := midhook.New(testKey, midhook.WithLogger(discard), midhook.WithObserver(func(_ context.Context, e midhook.Event) { told = e.Err }))
+	require.NoError(t, err)
+	hook.HandlerFunc(func(context.Context, *midhook.Notification) error { return failure }).
+		ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	require.ErrorIs(t, told, failure)
+	assert.NotContains(t, told.Error(), "releasing")
+}
+
+// Rule: where the store has not answered yet, however late it is, there is no claim to
+// renew.
+func TestNoRenewalBeforeTheClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{Store: midhook.NewLRUStore(10)}
+		store.acquire = func(ctx context.Context, c midhook.Claim) (midhook.ClaimState, error) {
+			time.Sleep(5 * time.Minute)
+			return store.Store.Acquire(context.WithoutCancel(ctx), c)
+		}
+		hook, _ := newHook(t, midhook.WithStore(store))
+		next := &counter{}
+		hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []string{"acquire", "release"}, store.calls)
+		assert.Zero(t, next.runs.Load())
+	})
+}
+
 // Rule: nothing of a delivery outlives it, also where its Finish straddles the budget.
 func TestFinishThatStraddlesTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -566,6 +676,27 @@ func TestNamespacesShareAStore(t *testing.T) {
 	}
 	_, err := midhook.New(testKey, midhook.WithNamespace(""))
 	assert.ErrorContains(t, err, "namespace: it must not be empty")
+}
+
+// Rule: neither what is being handled in one namespace nor how far an order has come
+// there keeps the events of the same order in another one from their handler.
+func TestNamespacesShareNoTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := midhook.NewLRUStore(100)
+		deliver := func(namespace string, status midhook.TransactionStatus, code string, next http.HandlerFunc) {
+			hook, err := midhook.New(testKey, midhook.WithStore(store), midhook.WithLogger(discard), midhook.WithNamespace(namespace))
+			require.NoError(t, err)
+			n := midhooktest.Sample("bca-va", midhooktest.Order("A-1"), midhooktest.Status(code, status))
+			hook.Handler(next).ServeHTTP(httptest.NewRecorder(), midhooktest.NewRequest(n, testKey))
+		}
+		var during, after counter
+		deliver("1", midhook.StatusSettlement, "200", func(http.ResponseWriter, *http.Request) {
+			deliver("2", midhook.StatusPending, "201", during.ServeHTTP)
+		})
+		deliver("3", midhook.StatusPending, "201", after.ServeHTTP)
+		assert.Equal(t, int64(1), during.runs.Load(), "the order is handled elsewhere")
+		assert.Equal(t, int64(1), after.runs.Load(), "the order was settled elsewhere")
+	})
 }
 
 // Rule: a store that panics has failed. A panic neither undoes what the handler has

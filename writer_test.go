@@ -620,3 +620,17 @@ func TestRenewalFailsOnce(t *testing.T) {
 		assert.Equal(t, int64(1), next.runs.Load())
 	})
 }
+
+// Rule: a status is of three digits; any other panics where it is written, as net/http's
+// ResponseWriter has it.
+func TestStatusOfThreeDigits(t *testing.T) {
+	hook, _ := newHook(t)
+	w := httptest.NewRecorder()
+	hook.Handler(&counter{do: func(w http.ResponseWriter, _ *http.Request) {
+		for _, status := range []int{-1, 0, 99, 1000} {
+			assert.Panics(t, func() { w.WriteHeader(status) }, status)
+		}
+		w.WriteHeader(999)
+	}}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+	assert.NotEqual(t, http.StatusOK, w.Code, "999 is no success")
+}

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,8 @@ import (
 //   - x+1 becomes x-1 and the reverse, also for len
 //   - a returned err becomes nil
 //   - a statement is left out: a call, an assignment, ++ and --, a defer
+//   - in a raw string, which may be SQL or Lua, a comparison becomes its neighbour,
+//     "and" becomes "or", + becomes -, max becomes min, and the reverse
 
 // mutant is one change, by the place where it is.
 type mutant struct {
@@ -48,7 +51,26 @@ func pickMutant[T any](n int, a, b T) T {
 	}
 	return a
 }
+
+func pickMutantText(text string, first int, changed ...string) string {
+	if n := theMutant - first; 0 <= n && n < len(changed) {
+		return changed[n]
+	}
+	return text
+}
 `
+
+// words are what changes in a raw string. A single = is a comparison in SQL only.
+var words = regexp.MustCompile(` (<=?|>=?|==|~=|<>|=|and|or|AND|OR|\+|-) |math\.(max|min)\(|\b(MAX|MIN|greatest|least)\(`)
+
+var textNeighbour = map[string]string{
+	"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "~=", "~=": "==", "=": "<>", "<>": "=",
+	"and": "or", "or": "and", "AND": "OR", "OR": "AND", "+": "-", "-": "+",
+	"max": "min", "min": "max", "MAX": "MIN", "MIN": "MAX", "greatest": "least", "least": "greatest",
+}
+
+// clause begins the part of an SQL statement in which = compares or assigns.
+var clause = regexp.MustCompile(`\b(SET|WHERE|ON|WHEN|SELECT|AND|OR)\b`)
 
 var neighbour = map[token.Token]token.Token{
 	token.LSS: token.LEQ, token.LEQ: token.LSS, token.GTR: token.GEQ, token.GEQ: token.GTR,
@@ -73,14 +95,19 @@ type insert struct {
 
 // mutate returns a file with all its mutants in it, numbered from first on.
 func mutate(name string, source []byte, first int) (content []byte, pkg string, mutants []mutant, err error) {
-	m := &mutator{fset: token.NewFileSet(), source: source, first: first}
+	m := &mutator{fset: token.NewFileSet(), source: slices.Clone(source), first: first}
 	file, err := parser.ParseFile(m.fset, name, source, parser.SkipObjectResolution)
 	if err != nil {
 		return nil, "", nil, err
 	}
 	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
-			ast.Inspect(f.Body, m.visit)
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			if d.Body != nil {
+				ast.Inspect(d.Body, m.visit)
+			}
+		case *ast.GenDecl:
+			m.texts(d)
 		}
 	}
 	return m.apply(), file.Name.Name, m.mutants, nil
@@ -92,6 +119,8 @@ func (m *mutator) visit(n ast.Node) bool {
 		return n.Tok != token.CONST
 	case *ast.BinaryExpr:
 		m.binary(n)
+	case *ast.BasicLit:
+		m.rawString(n)
 	case *ast.IfStmt:
 		m.condition(n.Cond)
 	case *ast.ForStmt:
@@ -120,6 +149,72 @@ func (m *mutator) visit(n ast.Node) bool {
 		}
 	}
 	return true
+}
+
+// texts changes the raw strings of a declaration outside of functions. A constant
+// becomes a variable for it.
+func (m *mutator) texts(d *ast.GenDecl) {
+	if d.Tok != token.VAR && d.Tok != token.CONST {
+		return
+	}
+	before := len(m.mutants)
+	for _, spec := range d.Specs {
+		for _, value := range spec.(*ast.ValueSpec).Values {
+			ast.Inspect(value, func(n ast.Node) bool {
+				if literal, ok := n.(*ast.BasicLit); ok {
+					m.rawString(literal)
+				}
+				_, isFunc := n.(*ast.FuncLit)
+				return !isFunc
+			})
+		}
+	}
+	if d.Tok == token.CONST && len(m.mutants) > before {
+		copy(m.source[m.offset(d.TokPos):], "var  ")
+	}
+}
+
+func (m *mutator) rawString(n *ast.BasicLit) {
+	text := n.Value
+	if n.Kind != token.STRING || text[0] != '`' {
+		return
+	}
+	var changed []string
+	first := m.first + len(m.mutants)
+	isLua := strings.Contains(text, "local ")
+	for at := 0; ; {
+		found := words.FindStringSubmatchIndex(text[at:])
+		if found == nil {
+			break
+		}
+		group := 2
+		for found[group] < 0 {
+			group += 2
+		}
+		from, to := at+found[group], at+found[group+1]
+		at = to // the space after it may come before the next
+		word := text[from:to]
+		if clauses := clause.FindAllString(text[:from], -1); word == "=" && (isLua || len(clauses) == 0 || clauses[len(clauses)-1] == "SET") {
+			continue // an assignment
+		}
+		if strings.Contains(text[strings.LastIndexByte(text[:from], '\n')+1:from], "-- ") {
+			continue // a comment
+		}
+		other := text[:from] + textNeighbour[word] + text[to:]
+		changed = append(changed, other)
+		line := func(s string) string {
+			begin, end := strings.LastIndexByte(s[:from], '\n')+1, len(s)
+			if n := strings.IndexByte(s[from:], '\n'); n >= 0 {
+				end = from + n
+			}
+			return s[begin:end]
+		}
+		number := m.add(n, line(text), line(other))
+		m.mutants[number-m.first].place.Line += strings.Count(text[:from], "\n")
+	}
+	if changed != nil {
+		m.wrap(n, "pickMutantText(", fmt.Sprintf(", %d, %s)", first, strings.Join(changed, ", ")))
+	}
 }
 
 func (m *mutator) text(n ast.Node) string {

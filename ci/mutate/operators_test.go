@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,8 +28,12 @@ func f(a, b int, ok bool, err error) (bool, error) {
 	}
 	return a == b, err
 }
+
+const lua = 'local a = b + 1 and math.max(a, 2) -- this or that'
+
+var sql = f('UPDATE t SET a = 1 WHERE b = 2 AND c < 3')
 `
-	content, pkg, mutants, err := mutate("p.go", []byte(source), 1)
+	content, pkg, mutants, err := mutate("p.go", []byte(strings.ReplaceAll(source, "'", "`")), 1)
 	if err != nil || pkg != "p" {
 		t.Fatal(pkg, err)
 	}
@@ -49,7 +54,14 @@ func f(a, b int, ok bool, err error) (bool, error) {
 		"println(a) => nothing",
 		"return err => return nil",
 		"return true => return !true",
+		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b <> 2 AND c < 3`",
+		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b = 2 AND c <= 3`",
+		"`UPDATE t SET a = 1 WHERE b = 2 AND c < 3` => `UPDATE t SET a = 1 WHERE b = 2 OR c < 3`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b + 1 and math.min(a, 2) -- this or that`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b + 1 or math.max(a, 2) -- this or that`",
+		"`local a = b + 1 and math.max(a, 2) -- this or that` => `local a = b - 1 and math.max(a, 2) -- this or that`",
 	}
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
