@@ -144,8 +144,9 @@ func (m *Middleware) must() *pipeline {
 // Handler returns a handler that calls next for each verified notification that
 // was not handled before. next finds the notification with [FromContext], and
 // the body in r.Body, which is said to be application/json, and in no Content-Encoding,
-// if it is a JSON object: the sender's headers are not signed. A 2xx from next marks the event as handled, also
-// one that comes after the budget; anything else has Midtrans retry.
+// if it is a JSON object: the sender's headers are not signed. A 2xx from next marks the
+// event as handled, also one that comes after the budget; anything else has Midtrans
+// retry.
 //
 // The context of next keeps the request's values, not its cancellation: Midtrans
 // hanging up must not undo a payment. It ends with the cause [ErrGraceExceeded].
