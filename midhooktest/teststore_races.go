@@ -246,7 +246,8 @@ func (s *storeScript) lapsed() []string {
 const crewSize = 8
 
 // crew has workers take n jobs, one after the other and each as fast as it can, so
-// that their operations overlap at every step. A worker who is told so repeats a job.
+// that their operations overlap at every step. A worker who is told so repeats a job,
+// and lets the others work first, where all share one processor.
 // Where operations are slow, and overlap anyway, there are fewer jobs.
 func (s *storeScript) crew(n int, work func(worker, job int) (again bool)) {
 	began := time.Now()
@@ -254,6 +255,7 @@ func (s *storeScript) crew(n int, work func(worker, job int) (again bool)) {
 	s.race(crewSize, func(worker int) {
 		for job := range n {
 			for !s.failed() && !over.Load() && work(worker, job) {
+				runtime.Gosched()
 			}
 			if job >= 20 && time.Since(began) > 2*time.Second {
 				over.Store(true)
