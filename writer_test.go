@@ -630,6 +630,7 @@ func TestStatusOfThreeDigits(t *testing.T) {
 		for _, status := range []int{-1, 0, 99, 1000} {
 			assert.Panics(t, func() { w.WriteHeader(status) }, status)
 		}
+		w.WriteHeader(100)
 		w.WriteHeader(999)
 	}}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.NotEqual(t, http.StatusOK, w.Code, "999 is no success")
