@@ -635,3 +635,25 @@ func TestStatusOfThreeDigits(t *testing.T) {
 	}}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
 	assert.NotEqual(t, http.StatusOK, w.Code, "999 is no success")
 }
+
+// Rule: what the handler leaves behind and writes after the answer changes nothing, and
+// does not wait.
+func TestWritingAfterTheAnswer(t *testing.T) {
+	for _, status := range []int{200, 503} { // the handler's own answer, and midhook's
+		hook, _ := newHook(t)
+		var kept http.ResponseWriter
+		w := httptest.NewRecorder()
+		hook.Handler(&counter{do: func(w http.ResponseWriter, _ *http.Request) {
+			kept = w
+			w.WriteHeader(status)
+		}}).ServeHTTP(w, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		before := w.Body.String()
+		kept.WriteHeader(http.StatusEarlyHints)
+		kept.WriteHeader(http.StatusTeapot)
+		_, err := kept.Write([]byte("late"))
+		assert.ErrorIs(t, err, http.ErrHandlerTimeout)
+		assert.ErrorIs(t, http.NewResponseController(kept).Flush(), http.ErrHandlerTimeout)
+		assert.Equal(t, status, w.Code)
+		assert.Equal(t, before, w.Body.String())
+	}
+}
