@@ -27,7 +27,6 @@ type delivery struct {
 	bodyComplete   atomic.Bool // body is complete
 	handlerBody    bodyReader  // body, for the handler to read
 	handlerCtx     handlerContext
-	contentType    [1]string // what the handler's request says
 	authenticated  Message
 	message        atomic.Pointer[Message] // authenticated, and nil until the body is authentic; what was confirmed replaces it
 	claim          claims
@@ -222,8 +221,7 @@ func (d *delivery) handlerRequest(ctx context.Context) *http.Request {
 	if isObject(d.body) && !(saysJSON(r.Header["Content-Type"]) && len(r.Header["Content-Encoding"]) == 0) {
 		header := make(http.Header, len(r.Header)+1)
 		maps.Copy(header, r.Header)
-		d.contentType = [...]string{"application/json"}
-		header["Content-Type"] = d.contentType[:]
+		header["Content-Type"] = []string{"application/json"}
 		delete(header, "Content-Encoding") // the body is JSON as it is: decoded, it would be another text
 		r.Header = header
 	}

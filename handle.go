@@ -180,12 +180,6 @@ func (e *permanentError) Error() string { return "permanent: " + e.err.Error() }
 
 func (e *permanentError) Unwrap() error { return e.err }
 
-// handlerContext is the context of a handler, which knows its delivery.
-type handlerContext struct {
-	context.Context
-	delivery *delivery
-}
-
 // contextKey is the type of the key under which a handler's context carries its
 // delivery.
 type contextKey struct{ name string }
@@ -193,6 +187,12 @@ type contextKey struct{ name string }
 func (k *contextKey) String() string { return "midhook " + k.name }
 
 var deliveryKey = &contextKey{"delivery"}
+
+// handlerContext is the context of a handler, which knows its delivery.
+type handlerContext struct {
+	context.Context
+	delivery *delivery
+}
 
 func (c *handlerContext) Value(key any) any {
 	if key == deliveryKey {
