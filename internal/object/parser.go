@@ -20,10 +20,9 @@ type parser struct {
 	dec     jsontext.Decoder
 	body    bytes.Buffer
 	text    string
-	unicode bool   // all bytes of text are UTF-8; an escape may still be half a character
-	escapes bool   // there are any in text
-	names   []byte // unquoted, of the members that are being read
-	inNames int    // escapes so far
+	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
+	escapes bool // there are any in text
+	inNames int  // escapes so far
 }
 
 // visited is a member that was read: its name, which nobody may keep, where in the text
@@ -70,9 +69,6 @@ func hasTooManyMembers(text string) bool {
 	return members > MaxMembers || objects > MaxMembers
 }
 
-// maxNames is how many bytes of names a parser keeps for the next body.
-const maxNames = 4 << 10
-
 // decode reads the one JSON object that body is, and calls visit, if not nil, after
 // each of its members.
 func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(visited)) error {
@@ -82,11 +78,9 @@ func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(vis
 	p := parsers.Get().(*parser)
 	defer func() {
 		p.body, p.text = bytes.Buffer{}, "" // dec keeps body until the next one, or until the pool is emptied
-		if cap(p.names) <= maxNames {
-			parsers.Put(p)
-		}
+		parsers.Put(p)
 	}()
-	p.names, p.inNames = p.names[:0], 0
+	p.inNames = 0
 	p.text, p.unicode, p.escapes = text, utf8.ValidString(text), strings.Contains(text, `\`)
 	p.body = *bytes.NewBuffer(body)
 	p.dec.Reset(&p.body, anyText)
@@ -132,7 +126,6 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 	}
 	whole = true
 	for p.dec.PeekKind() == jsontext.KindString {
-		outer := p.names
 		name, f, err := p.name(t)
 		if err != nil {
 			return false, err
@@ -146,7 +139,6 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 			m.name = name
 			visit(m)
 		}
-		p.names = outer
 	}
 	_, err = p.dec.ReadToken()
 	return whole, err
@@ -164,9 +156,7 @@ func (p *parser) name(t *Table) (name []byte, f *field, err error) {
 		if p.inNames += escapes; p.inNames > MaxMembers {
 			return nil, nil, errTooMany
 		}
-		start := len(p.names)
-		p.names, _ = jsontext.AppendUnquote(p.names, quoted) // what is not Unicode is found with replacement characters
-		name = p.names[start:]
+		name, _ = jsontext.AppendUnquote(nil, quoted) // what is not Unicode is found with replacement characters
 	}
 	if f = t.field(name); f == nil && t.looksLikeField(name) {
 		return nil, nil, errAmbiguous
