@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/midhook/midhook/ci/loadkit"
@@ -117,19 +118,20 @@ func (c *client) close() {
 // send sends on every connection, each request when the one before it is answered,
 // until next has none, and returns how many were answered.
 func (c *client) send(next func() (request, bool), latencies *loadkit.Latencies) (requests int64, err error) {
-	before := latencies.Summary().Count
+	var answered atomic.Int64
 	errs := make([]error, len(c.connections))
 	var all sync.WaitGroup
 	for i, one := range c.connections {
 		all.Go(func() {
 			errs[i] = exchange(one, c.atOnce, next, func(r request, status int, took time.Duration) {
+				answered.Add(1)
 				latencies.Add(took)
 				c.judge(r, status)
 			})
 		})
 	}
 	all.Wait()
-	return latencies.Summary().Count - before, cmp.Or(errs...) // what ends one connection ends many
+	return answered.Load(), cmp.Or(errs...) // what ends one connection ends many
 }
 
 func (c *client) judge(r request, status int) {

@@ -51,8 +51,8 @@ func Command(core int, args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	args = append([]string{self}, args...)
-	if taskset, cores := taskset(), Cores(); taskset != "" && len(cores) > 0 {
-		args = append([]string{taskset, "-c", cores[min(core, len(cores)-1)]}, args...)
+	if taskset, number := taskset(core); taskset != "" {
+		args = append([]string{taskset, "-c", number}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
@@ -62,21 +62,26 @@ func Command(core int, args ...string) (*exec.Cmd, error) {
 // Pin keeps this process, and those that it starts from now on, on the core of that
 // number, by the rules of [Command].
 func Pin(core int) error {
-	taskset, cores := taskset(), Cores()
-	if taskset == "" || len(cores) == 0 {
+	taskset, number := taskset(core)
+	if taskset == "" {
 		return nil
 	}
-	return exec.Command(taskset, "-a", "-p", "-c", cores[min(core, len(cores)-1)], strconv.Itoa(os.Getpid())).Run()
+	return exec.Command(taskset, "-a", "-p", "-c", number, strconv.Itoa(os.Getpid())).Run()
 }
 
-// taskset is the program's path, or empty where it is missing or may not pin.
-func taskset() string {
-	path, err := exec.LookPath("taskset")
+// taskset is the program's path, empty where it is missing or may not pin, and the
+// system's number of the core, by the rules of [Command].
+func taskset(core int) (path, number string) {
 	cores := Cores()
-	if err != nil || len(cores) == 0 || exec.Command(path, "-c", cores[0], "true").Run() != nil {
-		return ""
+	path, err := exec.LookPath("taskset")
+	if err != nil || len(cores) == 0 {
+		return "", ""
 	}
-	return path
+	number = cores[min(core, len(cores)-1)]
+	if exec.Command(path, "-c", number, "true").Run() != nil {
+		return "", ""
+	}
+	return path, number
 }
 
 // CPU is the time that a process which has ended used of all cores.
