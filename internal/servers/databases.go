@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"time"
 )
 
 // PostgreSQL starts a server with an empty database. It survives that it is killed, but
@@ -101,12 +99,11 @@ func MariaDB() (*Server, error) {
 // greets reports whether MariaDB does, which speaks first: a length of three bytes, a
 // number, and the version of the protocol.
 func greets(_ context.Context, s *Server) bool {
-	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	c, err := s.dial()
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
 	greeting := make([]byte, 5)
 	n, _ := c.Read(greeting)
 	return n == 5 && greeting[4] == 10

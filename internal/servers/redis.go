@@ -3,11 +3,9 @@ package servers
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Redis starts a server that keeps nothing on disk, unless the arguments say so.
@@ -39,12 +37,11 @@ func RedisWith(args func(port int, dir string) []string) (*Server, error) {
 // tellsProcess reports whether this very process answers: another server may have the
 // port.
 func tellsProcess(_ context.Context, s *Server) bool {
-	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	c, err := s.dial()
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
 	answer := make([]byte, 8192)
 	if i := slices.Index(s.args, "--requirepass"); i >= 0 {
 		fmt.Fprintf(c, "AUTH %s\r\n", s.args[i+1])

@@ -161,6 +161,15 @@ func isFree(port int) bool {
 // Addr is where the server listens.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
+// dial connects for a moment, to see whether the server answers.
+func (s *Server) dial() (net.Conn, error) {
+	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	if err == nil {
+		err = c.SetDeadline(time.Now().Add(time.Second))
+	}
+	return c, err
+}
+
 // PID is that of the process that runs, or ran last.
 func (s *Server) PID() int { return s.pid }
 
