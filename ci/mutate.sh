@@ -32,7 +32,7 @@ part slab -package internal/slab slab.go
 rules='TestContract$|AnswersLike|Hold|TestMove|Alternates|NamesStay|Expiry|ReleaseLeaves|LargeStages|EventUnder|ExpiredEvents|Stored|Calls|FullServer|ForeignData|RoundTrips|NewErrors|TestPrefix'
 part redisstore -package redisstore -short=false -run "$rules" -slow 'TestContract$|AnswersLike' redisstore.go scripts.go
 
-part sqlstore -package sqlstore -tests sqlstore/test -slow 'TestContract$' transactions.go store.go finishtx.go optimistic.go
+part sqlstore -package sqlstore -tests sqlstore -tests sqlstore/test -slow 'TestContract$' transactions.go store.go finishtx.go optimistic.go contention.go purge.go
 part postgres -package sqlstore -tests sqlstore/test -short=false \
 	-run '/PostgreSQL|TestPgx|TestStatements' -slow 'TestContract|TestThree|TestDatabaseStops|TestPaused' postgres.go
 

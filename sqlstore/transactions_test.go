@@ -38,6 +38,9 @@ func TestTransactionsAreBounded(t *testing.T) {
 	if n := len(all.began); n > 10*sweepFrom {
 		t.Errorf("%d claims are remembered", n)
 	}
+	if all.sweepAt <= sweepFrom {
+		t.Errorf("with %d running claims each further one looks at all of them", sweepFrom)
+	}
 	for i := range sweepFrom {
 		if !all.forget(claimOf(fmt.Sprint(100 * i))) {
 			t.Fatalf("a running claim was forgotten")

@@ -18,24 +18,31 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 )
 
-const chosen = "MIDHOOK_MUTANT" // the environment variable with the number of the mutant that lives
+const living = "MIDHOOK_MUTANT" // the environment variable with the number of the mutant that lives
 
 func main() {
 	log.SetFlags(0)
 	pkg := flag.String("package", "../..", "directory of the package")
-	tests := flag.String("tests", "", "directory of the tests, where another module has them (default the package's)")
+	var suites []suite
+	flag.Func("tests", "directory of the tests, where another module has some: given several times, those of the first run first (default the package's)", func(dir string) error {
+		dir, err := filepath.Abs(dir)
+		suites = append(suites, suite{dir: dir})
+		return err
+	})
 	run := flag.String("run", ".", "tests to run, as for go test")
 	slow := flag.String("slow", "", "those of them to run last, against what survives the others")
 	short := flag.Bool("short", true, "run the tests with -short")
 	extra := flag.String("extra", "", "a further flag of the test binary, such as -rapid.checks=20")
 	limit := flag.Duration("timeout", 2*time.Minute, "time for the tests of one mutant; a mutant that needs more is dead")
 	at := flag.Int("p", 2, "mutants to try at once")
+	only := flag.String("only", "", "try only mutants that match this `regexp`, such as claims.go:12[0-9]: for a look at what has survived")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: mutate [flags] file.go ...   files of the package")
 		flag.PrintDefaults()
@@ -45,12 +52,13 @@ func main() {
 	check(err)
 	tmp, err := os.MkdirTemp("", "mutate")
 	check(err)
-	testDir := dir
-	if *tests != "" {
-		testDir, err = filepath.Abs(*tests)
-		check(err)
+	if suites == nil {
+		suites = []suite{{dir: dir}}
 	}
-	mutants := build(dir, testDir, tmp, flag.Args())
+	for i := range suites {
+		suites[i].binary = filepath.Join(tmp, "tests"+strconv.Itoa(i))
+	}
+	mutants := build(dir, tmp, suites, flag.Args())
 	args := []string{"-test.failfast", "-test.run", *run, "-test.timeout", limit.String()}
 	if *short {
 		args = append(args, "-test.short")
@@ -58,30 +66,21 @@ func main() {
 	if *extra != "" {
 		args = append(args, *extra)
 	}
-	pass := func(n int, args ...string) bool {
-		ctx, cancel := context.WithTimeout(context.Background(), *limit+10*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, filepath.Join(tmp, "tests"), args...)
-		cmd.Dir, cmd.Env = testDir, append(os.Environ(), chosen+"="+strconv.Itoa(n))
-		output, err := cmd.CombinedOutput()
-		if ctx.Err() != nil || bytes.Contains(output, []byte("panic: test timed out")) {
-			slow := "the tests without any mutant"
-			if n > 0 {
-				slow = mutants[n-1].String()
-			}
-			log.Print("timed out: ", slow) // an endless loop, or a machine that is busy: look
-		}
-		return err == nil
+	pass := func(m mutant, args ...string) bool {
+		return !slices.ContainsFunc(suites, func(s suite) bool { return !s.pass(m, *limit, args) })
 	}
-	test := func(n int) bool {
+	test := func(m mutant) bool {
 		if *slow == "" {
-			return pass(n, args...)
+			return pass(m, args...)
 		}
-		return pass(n, append(slices.Clip(args), "-test.skip", *slow)...) && pass(n, append(slices.Clip(args), "-test.run", *slow)...)
+		return pass(m, append(slices.Clip(args), "-test.skip", *slow)...) && pass(m, append(slices.Clip(args), "-test.run", *slow)...)
 	}
-	if !test(0) {
+	if !test(mutant{}) {
 		log.Fatal("the tests fail without any mutant, or need longer than -timeout")
 	}
+	chosen, err := regexp.Compile(*only)
+	check(err)
+	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !chosen.MatchString(m.String()) })
 	survivors := try(mutants, *at, test)
 	_ = os.RemoveAll(tmp)
 	for _, m := range survivors {
@@ -93,8 +92,24 @@ func main() {
 	}
 }
 
+// suite is the tests of a directory, compiled with all mutants.
+type suite struct{ dir, binary string }
+
+// pass reports whether the tests pass with a mutant, or with none if its number is 0.
+func (s suite) pass(m mutant, limit time.Duration, args []string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit+10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.binary, args...)
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), living+"="+strconv.Itoa(m.number))
+	output, err := cmd.CombinedOutput()
+	if ctx.Err() != nil || bytes.Contains(output, []byte("panic: test timed out")) {
+		log.Print("timed out: ", m) // an endless loop, or a machine that is busy: look
+	}
+	return err == nil
+}
+
 // try runs the tests against each mutant, and returns those that live on.
-func try(mutants []mutant, at int, test func(int) bool) (survivors []mutant) {
+func try(mutants []mutant, at int, test func(mutant) bool) (survivors []mutant) {
 	var all sync.WaitGroup
 	survived := make([]bool, len(mutants))
 	slots := make(chan struct{}, at)
@@ -105,7 +120,7 @@ func try(mutants []mutant, at int, test func(int) bool) (survivors []mutant) {
 		}
 		all.Go(func() {
 			defer func() { <-slots }()
-			if survived[i] = test(mutants[i].number); survived[i] {
+			if survived[i] = test(mutants[i]); survived[i] {
 				log.Print("lives: ", mutants[i])
 			}
 		})
@@ -119,8 +134,8 @@ func try(mutants []mutant, at int, test func(int) bool) (survivors []mutant) {
 	return survivors
 }
 
-// build compiles the tests in testDir with all mutants of files of the package in dir.
-func build(dir, testDir, tmp string, files []string) []mutant {
+// build compiles the tests of the suites with all mutants of files of the package in dir.
+func build(dir, tmp string, suites []suite, files []string) []mutant {
 	replace := map[string]string{}
 	write := func(name string, content []byte) {
 		path := filepath.Join(tmp, name)
@@ -137,13 +152,15 @@ func build(dir, testDir, tmp string, files []string) []mutant {
 		write(file, content)
 		all, name = append(all, mutants...), pkg
 	}
-	write("zz_mutant.go", fmt.Appendf(nil, helper, name, chosen))
+	write("zz_mutant.go", fmt.Appendf(nil, helper, name, living))
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	check(err)
 	check(os.WriteFile(filepath.Join(tmp, "overlay.json"), overlay, 0o600))
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(tmp, "overlay.json"), "-o", filepath.Join(tmp, "tests"), ".")
-	cmd.Dir, cmd.Stderr = testDir, os.Stderr
-	check(cmd.Run())
+	for _, s := range suites {
+		cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(tmp, "overlay.json"), "-o", s.binary, ".")
+		cmd.Dir, cmd.Stderr = s.dir, os.Stderr
+		check(cmd.Run())
+	}
 	return all
 }
 

@@ -30,6 +30,9 @@ type mutant struct {
 }
 
 func (m mutant) String() string {
+	if m.number == 0 {
+		return "the tests without any mutant"
+	}
 	return fmt.Sprintf("%s:%d: %s => %s", m.place.Filename, m.place.Line, m.before, m.after)
 }
 
