@@ -309,6 +309,7 @@ func TestStoreAnswersNonsense(t *testing.T) {
 		assert.Equal(t, 503, w.Code)
 		assert.Zero(t, next.runs.Load())
 		assert.Equal(t, midhook.OutcomeStoreUnavailable, rec.last().Outcome)
+		assert.Equal(t, []string{"acquire"}, store.calls, "nonsense is not asked for again, and is no claim to give back")
 	}
 }
 
@@ -449,6 +450,30 @@ func TestBusyForLongerThanTheBudget(t *testing.T) {
 		assert.Equal(t, 200, code, "the hold lasts for the first lease only")
 		all.Wait()
 		assert.Equal(t, midhook.OutcomeLateHandled, rec.last().Outcome)
+	})
+}
+
+// Rule: whoever gives up waiting for another event of the transaction waits no longer, and
+// the store is not asked any more.
+func TestGivingUpWhileBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &spyStore{acquire: func(context.Context, midhook.Claim) (midhook.ClaimState, error) { return midhook.Busy, nil }}
+		hook, _ := newHook(t, midhook.WithStore(store))
+		ctx, giveUp := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, giveUp)
+		start, asked := time.Now(), 0
+		context.AfterFunc(ctx, func() {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			asked = len(store.calls)
+		})
+		err := hook.HandleMessage(ctx, midhook.Message{Key: "E", Subject: "S"}, []byte("{}"), &counter{})
+		var outcome *midhook.OutcomeError
+		require.ErrorAs(t, err, &outcome)
+		assert.Equal(t, midhook.OutcomeInFlight, outcome.Outcome)
+		assert.Equal(t, time.Second, time.Since(start))
+		synctest.Wait()
+		assert.Len(t, store.calls, asked)
 	})
 }
 
