@@ -272,7 +272,9 @@ func TestFinishFails(t *testing.T) {
 	assert.Equal(t, 200, w.Code)
 	assert.Equal(t, midhook.OutcomeHandled, rec.last().Outcome)
 	assert.ErrorIs(t, rec.last().Err, lost)
+	assert.ErrorContains(t, rec.last().Err, "finishing the claim")
 	assert.Contains(t, rec.logged(), "level=ERROR")
+	assert.Equal(t, []string{"acquire", "finish"}, store.calls, "Midtrans comes again: one try is enough")
 }
 
 // A store whose answer got lost may have claimed: the claim is given back.

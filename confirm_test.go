@@ -3,6 +3,7 @@ package midhook_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -57,6 +58,25 @@ func TestStatusCheckConfirms(t *testing.T) {
 		assert.Same(t, confirmed, rec.last().Notification)
 		assert.Equal(t, "default", rec.last().KeyLabel)
 	}
+}
+
+// Rule: the body that the handler reads says what was confirmed, and not what somebody
+// has written into a signed body: a framework's binder sees nothing else.
+func TestHandlerReadsTheConfirmedBody(t *testing.T) {
+	s := newStatusServer(t)
+	s.Put(midhooktest.Sample("gopay", midhooktest.Order("A-1")))
+	hook, _ := newHook(t, midhook.WithStatusCheck(s.Client()))
+	edited := notify("gopay", midhooktest.Order("A-1"), midhooktest.Field("custom_field1", "somebody's own"))
+	next := &counter{do: func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := midhook.FromContext(r.Context())
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, string(n.Raw()), string(body))
+		assert.NotContains(t, string(body), "somebody's own")
+		assert.EqualValues(t, len(body), r.ContentLength)
+	}}
+	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(edited)))
+	assert.EqualValues(t, 1, next.runs.Load())
 }
 
 // What was tampered with never reaches the handler as if it were true.

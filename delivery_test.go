@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -83,6 +84,20 @@ func TestTornBody(t *testing.T) {
 	answer, _ := io.ReadAll(conn)
 	assert.Contains(t, string(answer), "408")
 	assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+}
+
+// Rule: what was cut off is not complete, also where it looks so and no length says how
+// much there is to come.
+func TestTornBodyOfUnknownLength(t *testing.T) {
+	hook, rec := newHook(t)
+	next := &counter{}
+	r := httptest.NewRequest(http.MethodPost, "/", io.MultiReader(bytes.NewReader(notify("gopay")), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	w := httptest.NewRecorder()
+	hook.Handler(next).ServeHTTP(w, r)
+	assert.Equal(t, 408, w.Code)
+	assert.Equal(t, midhook.OutcomeBodyIncomplete, rec.last().Outcome)
+	assert.ErrorIs(t, rec.last().Err, io.ErrUnexpectedEOF)
+	assert.Zero(t, next.runs.Load())
 }
 
 // endless is a body of 10 GB that counts what is taken of it.
@@ -156,6 +171,11 @@ func TestPanicAndGoexitRelease(t *testing.T) {
 			assert.Equal(t, value, recovered)
 			assert.Zero(t, w.Code, "no 200 after a panic")
 			assert.Equal(t, []midhook.Outcome{midhook.OutcomeHandlerPanicked}, rec.outcomes())
+			if value == nil {
+				assert.EqualError(t, rec.last().Err, "handler called runtime.Goexit")
+			} else {
+				assert.EqualError(t, rec.last().Err, fmt.Sprint("handler panicked: ", value))
+			}
 			assert.Contains(t, rec.logged(), "delivery_test.go", "the stack is in the log")
 
 			fail = false
@@ -278,6 +298,17 @@ func withoutUnwrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&wrapped{ResponseWriter: w}, r) })
 }
 
+// unwrapped is a wrapper as it should be.
+type unwrapped struct{ wrapped }
+
+func (w *unwrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func withUnwrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(&unwrapped{wrapped{ResponseWriter: w}}, r)
+	})
+}
+
 // Rule: where an outer wrapper keeps the answer back, the log says once what is
 // missing and what to do, and the event says that the answer has not left.
 func TestOuterWrapperWithoutUnwrap(t *testing.T) {
@@ -309,10 +340,16 @@ func TestOuterWrapperWithoutUnwrap(t *testing.T) {
 // Rule: a body that does not arrive ends its request at the budget, also where no
 // deadline reaches the server.
 func TestStalledBodyBehindAWrapper(t *testing.T) {
+	for name, wrap := range map[string]func(http.Handler) http.Handler{"without Unwrap": withoutUnwrap, "with Unwrap": withUnwrap} {
+		t.Run(name, func(t *testing.T) { stalledBodyBehind(t, wrap) })
+	}
+}
+
+func stalledBodyBehind(t *testing.T, wrap func(http.Handler) http.Handler) {
 	hook, rec := newHook(t, midhook.WithBudget(100*time.Millisecond))
 	next := &counter{}
 	returned := make(chan struct{}, 1)
-	inner := withoutUnwrap(hook.Handler(next))
+	inner := wrap(hook.Handler(next))
 	url, _ := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner.ServeHTTP(w, r)
 		returned <- struct{}{}
@@ -329,6 +366,46 @@ func TestStalledBodyBehindAWrapper(t *testing.T) {
 	assert.Eventually(t, func() bool { return len(rec.outcomes()) > 0 }, time.Minute, time.Millisecond) // it may be told a moment later
 	assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
 	assert.Zero(t, next.runs.Load())
+}
+
+// Rule: a body whose reading panics has not arrived. Where no deadline reaches the server
+// it is read on a goroutine of its own, on which a panic would end the process.
+func TestReadingThatPanics(t *testing.T) {
+	hook, rec := newHook(t)
+	ctx := context.WithValue(t.Context(), http.ServerContextKey, &http.Server{})
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", readerFunc(func([]byte) (int, error) { panic("not today") }))
+	w := httptest.NewRecorder()
+	withoutUnwrap(hook.Handler(&counter{})).ServeHTTP(w, r)
+	assert.Equal(t, 408, w.Code)
+	assert.ErrorContains(t, rec.last().Err, "not today")
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (read readerFunc) Read(p []byte) (int, error) { return read(p) }
+
+// Rule: a refusal ends its connection where a body is left that is not worth reading, and
+// only there. In HTTP/2 a stream's end costs the others nothing.
+func TestRefusalsThatEndTheConnection(t *testing.T) {
+	hook, _ := newHook(t, midhook.WithMaxBodyBytes(10))
+	for _, test := range []struct {
+		method, body string
+		major        int
+		closes       bool
+	}{
+		{http.MethodGet, "", 1, false},
+		{http.MethodPut, "{}", 1, true},
+		{http.MethodPost, "more than ten bytes", 1, true},
+		{http.MethodPut, "{}", 2, false},
+		{http.MethodPost, "more than ten bytes", 2, false},
+		{http.MethodPost, "{}", 1, false}, // malformed, and read
+	} {
+		r := httptest.NewRequest(test.method, "/", strings.NewReader(test.body))
+		r.ProtoMajor = test.major
+		w := httptest.NewRecorder()
+		hook.Handler(&counter{}).ServeHTTP(w, r)
+		assert.Equal(t, test.closes, w.Header().Get("Connection") == "close", "%v", test)
+	}
 }
 
 // Rule: a peer that does not read the answer holds neither the handler nor its claim.
@@ -455,6 +532,14 @@ func TestContentTypeOfTheHandlersRequest(t *testing.T) {
 	r.Header = nil // as a test or a queue may make it
 	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
 	assert.EqualValues(t, 1, next.runs.Load())
+
+	next.do = func(_ http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"7"}}, r.Header, "the other headers stay")
+	}
+	r = httptest.NewRequest(http.MethodPost, "/", io.MultiReader(strings.NewReader("\r\n\t "), bytes.NewReader(notify("gopay", midhooktest.Order("A-99")))))
+	r.Header = http.Header{"Content-Type": {"text/plain"}, "X-Request-Id": {"7"}}
+	hook.Handler(next).ServeHTTP(httptest.NewRecorder(), r)
+	assert.EqualValues(t, 2, next.runs.Load(), "white space before the object is part of the JSON")
 }
 
 // Rule: what is authentic is the body as it came. The handler's request claims no

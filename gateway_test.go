@@ -581,6 +581,32 @@ func TestRetrierStumbles(t *testing.T) {
 	})
 }
 
+// Rule: where nobody comes again, an event that was handled is marked again and again for
+// as long as there is time, and another owner's claim is left alone at once.
+func TestRetrierMarksAgain(t *testing.T) {
+	for failure, tries := range map[error]int{errors.New("connection reset"): 3, midhook.ErrNotOwner: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			store, fails := &spyStore{Store: midhook.NewLRUStore(8)}, 2
+			store.finish = func(ctx context.Context, c midhook.Claim) error {
+				if fails--; fails >= 0 {
+					return failure
+				}
+				return store.Store.Finish(ctx, c, time.Hour)
+			}
+			hook, rec := newCourier(t, once{}, midhook.WithStore(store))
+			h := hook.Handler(&counter{})
+			assert.Equal(t, 200, hand(h, `{"ID":"7"}`).Code)
+			assert.Len(t, store.calls, 1+tries)
+			if tries > 1 {
+				assert.NoError(t, rec.last().Err)
+				assert.Equal(t, "already handled\n", hand(h, `{"ID":"7"}`).Body.String())
+			} else {
+				assert.ErrorIs(t, rec.last().Err, failure)
+			}
+		})
+	}
+}
+
 // Rule: an outcome that a gateway of someone's own does not know is answered with
 // PlainAnswer, and nothing that is not handled may be answered with a success.
 func TestAnswersOfAnotherVersion(t *testing.T) {

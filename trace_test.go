@@ -66,6 +66,31 @@ func TestTraceOfADelivery(t *testing.T) {
 	})
 }
 
+// Rule: a trace is told of what an API was asked before the claim, and of a store that
+// failed no state, whatever it answered beside its error.
+func TestTraceOfWhatFailsBeforeTheHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr traced
+		refused, away := errors.New("refused"), errors.New("store away")
+		store := &spyStore{Store: midhook.NewLRUStore(8), acquire: func(context.Context, midhook.Claim) (midhook.ClaimState, error) {
+			return midhook.Acquired, away
+		}}
+		asked := error(nil)
+		hook, _ := newCourier(t, asking{courier{authenticate: func(_ context.Context, m midhook.Message) (midhook.Message, error) {
+			time.Sleep(time.Second)
+			return m, asked
+		}}}, midhook.WithTrace(tr.trace()), midhook.WithStore(store))
+		for _, asked = range []error{nil, refused} {
+			hand(hook.Handler(&counter{}), `{"ID":"7"}`)
+		}
+		assert.Equal(t, []midhook.CheckDone{
+			{Check: "authentication", Duration: time.Second},
+			{Check: "authentication", Duration: time.Second, Outcome: midhook.OutcomeStatusUnavailable, Err: refused},
+		}, tr.checks)
+		assert.Equal(t, midhook.StoreDone{Operation: "acquire", Err: away}, tr.stores[0])
+	})
+}
+
 // Rule: a trace hears of every handler that began, however it ended, and a trace that
 // panics changes nothing.
 func TestTraceOfFailures(t *testing.T) {
