@@ -96,7 +96,9 @@ UPDATE @table SET owner = @nobody, expires = @now WHERE event = `+literal(seen.f
 	case c.stage > 0 && seen.highest > c.stage:
 		return verdict{state: midhook.Superseded}, nil
 	case c.subject != nil:
-		writes = slices.Insert(writes, 0, o.holdSubject(c, seen.hold, `@now + @lease`))
+		// Never the end that was seen: an owner that takes up again what it has given up
+		// would leave the row as it was, and others would take it for unchanged.
+		writes = slices.Insert(writes, 0, o.holdSubject(c, seen.hold, fmt.Sprintf(`@now + @lease + (@now + @lease = %d)`, seen.hold.ends)))
 	}
 	took, err := o.write(ctx, db, c, seen, writes)
 	if isContention(err) {
