@@ -657,3 +657,52 @@ func TestWritingAfterTheAnswer(t *testing.T) {
 		assert.Equal(t, before, w.Body.String())
 	}
 }
+
+// stubborn is a body whose reading only ends when it is closed, and whose Close panics.
+type stubborn struct{ closed chan struct{} }
+
+func (s stubborn) Read([]byte) (int, error) {
+	<-s.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (s stubborn) Close() error {
+	close(s.closed)
+	panic("not today")
+}
+
+// Rule: at the budget a body is closed on a goroutine of its own. A Close that panics does
+// not end the process there.
+func TestClosingThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Body, r.ContentLength = stubborn{make(chan struct{})}, 10
+		w := httptest.NewRecorder()
+		hook.Handler(&counter{}).ServeHTTP(w, r)
+		synctest.Wait()
+		assert.Equal(t, 408, w.Code)
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBodyIncomplete}, rec.outcomes())
+	})
+}
+
+// brokenWriter is of a connection that has gone: what is written goes nowhere, and to
+// flush nothing succeeds.
+type brokenWriter struct{ *httptest.ResponseRecorder }
+
+var errGone = errors.New("connection reset by peer")
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errGone }
+
+// Rule: an answer that could not be written at the budget is told of as one that has not
+// left, and the late end of its handler after it.
+func TestAnswerAtBudgetThatIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hook, rec := newHook(t)
+		next := &counter{do: func(http.ResponseWriter, *http.Request) { time.Sleep(6 * time.Second) }}
+		hook.Handler(next).ServeHTTP(brokenWriter{httptest.NewRecorder()}, midhooktest.NewRequest(midhooktest.Sample("gopay"), testKey))
+		assert.Equal(t, []midhook.Outcome{midhook.OutcomeBudgetExceeded, midhook.OutcomeLateHandled}, rec.outcomes())
+		assert.ErrorIs(t, rec.events[0].Err, errGone)
+		assert.ErrorContains(t, rec.events[0].Err, "has not left")
+	})
+}

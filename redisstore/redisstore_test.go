@@ -267,6 +267,42 @@ func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return next
 }
 
+// Rule: what no script of this version answers is an error, and neither a permission to
+// run nor another owner's claim.
+func TestUnexpectedAnswers(t *testing.T) {
+	for _, answer := range []int64{-1, 0, 2, 9, math.MaxInt32} {
+		client := redis.NewClient(&redis.Options{Addr: "unused:0"})
+		defer client.Close()
+		client.AddHook(answering(answer))
+		store := newStore(t, client)
+		if answer < int64(midhook.Acquired) || answer > int64(midhook.Busy) {
+			state, err := store.Acquire(t.Context(), settlement("a"))
+			assert.ErrorContains(t, err, "unexpected answer")
+			assert.Zero(t, state)
+		}
+		if answer != 0 {
+			assert.ErrorContains(t, store.Finish(t.Context(), settlement("a"), time.Hour), "unexpected answer")
+			assert.ErrorContains(t, store.Release(t.Context(), settlement("a")), "unexpected answer")
+		}
+	}
+}
+
+// answering is a server that answers every command with a number.
+type answering int64
+
+func (answering) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (a answering) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		cmd.(*redis.Cmd).SetVal(int64(a))
+		return nil
+	}
+}
+
+func (answering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 // Rule: a full server with noeviction refuses claims and loses none: what is in
 // flight can be released, and what could not be finished is still in flight.
 func TestFullServer(t *testing.T) {

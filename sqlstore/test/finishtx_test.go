@@ -192,8 +192,12 @@ func TestFinishTxUncommitted(t *testing.T) {
 
 			other := own
 			other.Owner = "other"
-			acquire(t, midhook.InFlight, s.store, other)
-			state, err := s.store.Acquire(ctx, own)
+			soon, cancel := context.WithTimeout(ctx, 20*time.Second) // MariaDB waits for a lock for 50 s
+			defer cancel()
+			state, err := s.store.Acquire(soon, other)
+			assert.NoError(t, err)
+			assert.Equal(t, midhook.InFlight, state)
+			state, err = s.store.Acquire(ctx, own)
 			assert.Error(t, err, "the answer to the owner is %v", state)
 			return tx.Commit()
 		}))

@@ -61,6 +61,13 @@ func TestPgxTx(t *testing.T) {
 			assert.Equal(t, midhook.OutcomeDuplicate, s.last.Outcome)
 			assert.Equal(t, 1, s.paid())
 			assert.Nil(t, sqlstore.PgxTx(pgx.Tx(nil)))
+			assert.Equal(t, 503, s.notify(midhooktest.Sample("gopay", midhooktest.Order("B-2")), func(ctx context.Context) error {
+				tx, err := pool.Begin(ctx)
+				require.NoError(t, err)
+				require.NoError(t, tx.Rollback(ctx))
+				return s.store.FinishTx(ctx, sqlstore.PgxTx(tx))
+			}))
+			assert.ErrorIs(t, s.last.Err, pgx.ErrTxClosed)
 		})
 	}
 }

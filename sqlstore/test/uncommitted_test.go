@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -140,6 +141,80 @@ func TestFinishConfirms(t *testing.T) {
 		}))
 		handle(t, s.store, midhook.Claim{Key: "untouched", Owner: "a", Lease: time.Minute}, time.Hour)
 	})
+}
+
+// A claim that was given back is nobody's to confirm: whoever acquires it again marks it.
+func TestFinishAfterARelease(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+			c, _ := midhook.ClaimFromContext(ctx)
+			require.NoError(t, s.store.FinishTx(ctx, tx))
+			require.NoError(t, tx.Rollback())
+			require.NoError(t, s.store.Release(ctx, c))
+			acquire(t, midhook.Acquired, s.store, c)
+			return nil
+		}))
+		assert.NoError(t, s.last.Err)
+	})
+}
+
+// A transaction that is still open when its handler has returned may be committed by the
+// server all the same, for a client that has lost its connection. Finish waits for its
+// end: if it is committed meanwhile, the event counts as handled, and if it is committed
+// after that, its next delivery is a duplicate.
+func TestCommitWhileFinishLooks(t *testing.T) {
+	for _, name := range []string{"PostgreSQL", "MariaDB"} {
+		t.Run(name, func(t *testing.T) {
+			d := start(t, name)
+			db, calls := openIntercepted(t, d)
+			committed := 0
+			for n := 1; ; n++ {
+				s := newShop(t, d)
+				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(s.orders[1:len(s.orders)-3]), sqlstore.WithPurgeInterval(0))
+				require.NoError(t, err)
+				s.store = store
+				var tx *sql.Tx
+				var ending sync.WaitGroup
+				passed, began, status := false, false, 0
+				reached := calls.during(n, func(call func() error) error {
+					passed, began = true, tx != nil
+					if began {
+						ending.Go(func() {
+							time.Sleep(20 * time.Millisecond) // so that a look that does not wait comes before it
+							assert.NoError(t, tx.Commit())
+						})
+					}
+					return call()
+				}, func() {
+					status = s.notify(midhooktest.Sample("gopay"), func(ctx context.Context) error {
+						tx, err = s.db.BeginTx(context.WithoutCancel(ctx), nil)
+						require.NoError(t, err)
+						require.NoError(t, s.store.FinishTx(ctx, tx))
+						require.NoError(t, s.pay(ctx, tx))
+						if passed { // the call was one of Acquire's
+							return tx.Commit()
+						}
+						return nil
+					})
+				})
+				ending.Wait()
+				require.True(t, reached)
+				if !began {
+					continue
+				}
+				assert.Equal(t, 1, s.paid(), "call %d", n)
+				if status != 200 { // Finish has given up
+					assert.ErrorIs(t, s.last.Err, midhook.ErrUncommitted)
+					assert.Equal(t, 200, s.deliver(s.good))
+					assert.Equal(t, midhook.OutcomeDuplicate, s.last.Outcome)
+					break
+				}
+				committed++
+			}
+			assert.GreaterOrEqual(t, committed, 3, "it looks, reads the answer, and looks again")
+		})
+	}
 }
 
 // Where nobody can tell whether the transaction was committed, the event is delivered
