@@ -21,7 +21,7 @@ part() {
 
 slow='TestStorm|TestLRUStore|TestStrangersWithAZeroWindow|TestStatusErrors|TestHugeBody'
 for file in verify identity confirm claims writer dedupe lrustore body delivery; do
-	part "$file" -package . -slow "$slow" "$file.go"
+	part "$file" -package . -timeout 60s -slow "$slow" "$file.go"
 done
 for gateway in payout opn paymongo recurring; do
 	part "$gateway" -package "$gateway" $(cd "$gateway" && ls ./*.go | grep -v _test.go)
@@ -33,7 +33,12 @@ rules='TestContract$|AnswersLike|Hold|TestMove|Alternates|NamesStay|Expiry|Relea
 part redisstore -package redisstore -short=false -run "$rules" -slow 'TestContract$|AnswersLike' redisstore.go scripts.go
 
 part sqlstore -package sqlstore -tests sqlstore -tests sqlstore/test -slow 'TestContract$' transactions.go store.go finishtx.go optimistic.go contention.go purge.go
-part postgres -package sqlstore -tests sqlstore/test -short=false \
-	-run '/PostgreSQL|TestPgx|TestStatements' -slow 'TestContract|TestThree|TestDatabaseStops|TestPaused' postgres.go
+
+# MariaDB's own ways through optimistic.go, and PostgreSQL's.
+calls='TestEachFailed|TestCommitWhileFinishLooks|TestFinishAfterARelease|TestFinishTxUncommitted|TestPgxTx|TestStatements'
+part mariadb -package sqlstore -tests sqlstore -tests sqlstore/test -short=false -timeout 150s \
+	-run "$calls" -slow 'TestOperationsBetweenTheCallsOfAnother|TestPurge' transactions.go store.go finishtx.go optimistic.go
+part postgres -package sqlstore -tests sqlstore/test -short=false -timeout 150s \
+	-run "$calls|TestOperationsBetweenTheCallsOfAnother/PostgreSQL|TestPurge/PostgreSQL" -slow 'TestContract$/PostgreSQL' postgres.go
 
 exit "$survived"

@@ -180,6 +180,7 @@ func TestFinishTxUncommitted(t *testing.T) {
 				dsn: "file:" + t.TempDir() + "/shop.db?_pragma=journal_mode(WAL)&_txlock=immediate"}
 		}
 		s := newShop(t, d)
+		handle(t, s.store, midhook.Claim{Key: "another", Owner: "a", Lease: time.Minute}, time.Hour) // its row is locked by nobody
 		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
 			own, _ := midhook.ClaimFromContext(ctx)
 			_ = tx.Rollback()
