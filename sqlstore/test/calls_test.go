@@ -1,0 +1,244 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/midhook/midhook"
+	"github.com/midhook/midhook/sqlstore"
+)
+
+// contents is what the store's tables say, but for the times.
+func contents(t *testing.T, db *sql.DB, table string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, query := range []string{
+		"SELECT event, owner, done, subject, stage FROM " + table + " ORDER BY event",
+		"SELECT subject, owner, event, '', 0 FROM " + holds(table) + " ORDER BY subject",
+	} {
+		rows, err := db.QueryContext(t.Context(), query)
+		require.NoError(t, err)
+		defer rows.Close()
+		for rows.Next() {
+			var columns [5]any
+			require.NoError(t, rows.Scan(&columns[0], &columns[1], &columns[2], &columns[3], &columns[4]))
+			fmt.Fprintf(&all, "%x\n", columns)
+		}
+		require.NoError(t, rows.Err())
+	}
+	return all.String()
+}
+
+// Whatever call of the database fails, the operation says that it has failed, and has
+// done all of what it does or nothing. Its owner may then ask once more.
+func TestEachFailedCallFailsItsOperation(t *testing.T) {
+	claim := func(key string) midhook.Claim {
+		return midhook.Claim{Key: key, Subject: "S", Owner: "owner of " + key, Stage: 10, Lease: time.Minute}
+	}
+	own, lapsed, alternating := claim("E"), claim("E"), claim("E")
+	lapsed.Owner, lapsed.Lease = "an earlier owner", 0
+	alternating.Alternates = true
+	moved := own
+	moved.Key = "F"
+	acquireIt := func(c midhook.Claim) func(context.Context, *sqlstore.Store) error {
+		return func(ctx context.Context, s *sqlstore.Store) error {
+			state, err := s.Acquire(ctx, c)
+			if err == nil && state != midhook.Acquired {
+				err = errors.New(state.String())
+			}
+			return err
+		}
+	}
+	finishIt := func(c midhook.Claim) func(context.Context, *sqlstore.Store) error {
+		return func(ctx context.Context, s *sqlstore.Store) error { return s.Finish(ctx, c, time.Hour) }
+	}
+	type operation = func(context.Context, *sqlstore.Store) error
+	for name, test := range map[string]struct {
+		before []operation
+		do     operation
+		once   bool // the second time it is ErrNotOwner, if the first was done
+	}{
+		"a new event":              {nil, acquireIt(own), false},
+		"an event without subject": {nil, acquireIt(midhook.Claim{Key: "E", Owner: "a", Lease: time.Minute}), false},
+		"a lapsed claim's event":   {[]operation{acquireIt(lapsed)}, acquireIt(own), false},
+		"a renewal":                {[]operation{acquireIt(own)}, acquireIt(own), false},
+		"a move":                   {[]operation{acquireIt(own)}, acquireIt(moved), false},
+		"finish":                   {[]operation{acquireIt(own)}, finishIt(own), false},
+		"finish what alternates":   {[]operation{acquireIt(claim("D")), finishIt(claim("D")), acquireIt(alternating)}, finishIt(alternating), false},
+		"release":                  {[]operation{acquireIt(own)}, func(ctx context.Context, s *sqlstore.Store) error { return s.Release(ctx, own) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDatabases(t, func(t *testing.T, d *database) {
+				db, calls := openIntercepted(t, d)
+				prepare := func() (store *sqlstore.Store, table, before string) {
+					healthy, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
+					for _, do := range test.before {
+						require.NoError(t, do(t.Context(), healthy))
+					}
+					store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+					require.NoError(t, err)
+					return store, table, contents(t, db, table)
+				}
+				store, table, _ := prepare()
+				require.NoError(t, test.do(t.Context(), store))
+				after := contents(t, db, table)
+
+				for failure, instead := range failures {
+					for n := 1; ; n++ {
+						store, table, before := prepare()
+						var err error
+						if !calls.during(n, instead, func() { err = test.do(t.Context(), store) }) {
+							require.NoError(t, err)
+							require.Greater(t, n, 1, "no call has failed")
+							break
+						}
+						assert.ErrorIs(t, err, errBroken, "call %d: %s", n, failure)
+						found := contents(t, db, table)
+						assert.Contains(t, []string{before, after}, found, "call %d: %s", n, failure)
+						if err := test.do(t.Context(), store); !test.once || found == before {
+							assert.NoError(t, err, "call %d: %s", n, failure)
+						}
+						assert.Equal(t, after, contents(t, db, table), "call %d: %s", n, failure)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Whatever call of the database fails while an event is delivered to a handler that
+// finishes it in its own transaction: after the next delivery the effect is there once.
+func TestEachFailedCallOfADelivery(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		db, calls := openIntercepted(t, d)
+		for failure, instead := range failures {
+			for n := 1; ; n++ {
+				s := newShop(t, d)
+				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(s.orders[1:len(s.orders)-3]), sqlstore.WithPurgeInterval(0))
+				require.NoError(t, err)
+				s.store, s.db = store, db
+				var status int
+				if !calls.during(n, instead, func() { status = s.deliver(s.good) }) {
+					require.Equal(t, 200, status)
+					require.Greater(t, n, 1, "no call has failed")
+					break
+				}
+				if status == 200 {
+					assert.Equal(t, 1, s.paid(), "call %d: %s: acknowledged without effect", n, failure)
+				}
+				assert.Eventually(t, func() bool { return s.deliver(s.good) == 200 }, time.Minute, 10*time.Millisecond)
+				assert.Equal(t, 1, s.paid(), "call %d: %s", n, failure)
+			}
+		}
+	})
+}
+
+// What others do between two calls of an operation comes before all of it or after it:
+// each answer, and what a third one finds afterwards, is that of one of the two orders.
+func TestOperationsBetweenTheCallsOfAnother(t *testing.T) {
+	type operation struct {
+		name string
+		do   func(s *sqlstore.Store, suffix string) string // its answer; suffix makes its names new
+	}
+	claim := func(owner, key, suffix string, lease time.Duration) midhook.Claim {
+		return midhook.Claim{Key: key + suffix, Subject: "S" + suffix, Owner: owner + suffix, Stage: 10, Lease: lease}
+	}
+	ask := func(owner, key string, lease time.Duration) operation {
+		return operation{owner + " claims " + key, func(s *sqlstore.Store, suffix string) string {
+			state, err := s.Acquire(context.Background(), claim(owner, key, suffix, lease))
+			return fmt.Sprint(state, err)
+		}}
+	}
+	finish := func(owner, key string, alternates bool) operation {
+		return operation{fmt.Sprintf("%s finishes %s, alternates=%t", owner, key, alternates), func(s *sqlstore.Store, suffix string) string {
+			c := claim(owner, key, suffix, time.Minute)
+			c.Alternates = alternates
+			return fmt.Sprint(s.Finish(context.Background(), c, time.Hour))
+		}}
+	}
+	release := func(owner, key string) operation {
+		return operation{owner + " releases " + key, func(s *sqlstore.Store, suffix string) string {
+			return fmt.Sprint(s.Release(context.Background(), claim(owner, key, suffix, time.Minute)))
+		}}
+	}
+	begins := map[string][]operation{
+		"nothing":         nil,
+		"A has E":         {ask("A", "E", time.Minute)},
+		"A had E":         {ask("A", "E", 0)},
+		"E is finished":   {ask("A", "E", time.Minute), finish("A", "E", false)},
+		"E was given up":  {ask("A", "E", time.Minute), release("A", "E")},
+		"A has G after E": {ask("A", "E", time.Minute), finish("A", "E", false), ask("A", "G", time.Minute)},
+	}
+	operations := []operation{
+		ask("A", "E", time.Minute), ask("A", "F", time.Minute), ask("B", "E", time.Minute), ask("C", "F", time.Minute),
+		finish("A", "E", false), finish("A", "G", true), release("A", "E"),
+	}
+	look := []operation{ask("D", "E", time.Minute), ask("D", "F", time.Minute), ask("D", "G", time.Minute)}
+	onDatabases(t, func(t *testing.T, d *database) {
+		others, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
+		db, calls := openIntercepted(t, d)
+		store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+		require.NoError(t, err)
+		runs := 0
+		play := func(begin []operation, both func(suffix string) (one, other string)) string {
+			runs++
+			suffix := fmt.Sprint(" ", runs)
+			for _, o := range begin {
+				o.do(others, suffix)
+			}
+			one, other := both(suffix)
+			story := []string{one, other}
+			for _, o := range look {
+				story = append(story, o.do(others, suffix))
+			}
+			return strings.Join(story, "; ")
+		}
+		for name, begin := range begins {
+			for _, one := range operations {
+				for _, other := range operations {
+					orders := []string{
+						play(begin, func(suffix string) (a, b string) {
+							a = one.do(others, suffix)
+							b = other.do(others, suffix)
+							return a, b
+						}),
+						play(begin, func(suffix string) (a, b string) {
+							b = other.do(others, suffix)
+							a = one.do(others, suffix)
+							return a, b
+						}),
+					}
+					for n, reached := 1, true; reached; n++ {
+						story := play(begin, func(suffix string) (a, b string) {
+							var meanwhile sync.WaitGroup
+							reached = calls.during(n, func(call func() error) error {
+								done := make(chan struct{})
+								meanwhile.Go(func() { defer close(done); b = other.do(others, suffix) })
+								select {
+								case <-done:
+								case <-time.After(5 * time.Millisecond): // it may wait for a lock of this operation's
+								}
+								return call()
+							}, func() { a = one.do(store, suffix) })
+							meanwhile.Wait()
+							if !reached {
+								b = other.do(others, suffix)
+							}
+							return a, b
+						})
+						assert.Contains(t, orders, story, "%s: %s, and before its call %d %s", name, one.name, n, other.name)
+					}
+				}
+			}
+		}
+	})
+}
