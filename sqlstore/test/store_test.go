@@ -181,7 +181,7 @@ func TestPurge(t *testing.T) {
 		handle(t, store, midhook.Claim{Key: "kept", Owner: "a", Lease: time.Minute}, time.Hour)
 		late := midhook.Claim{Key: "lapsed", Owner: "a", Lease: time.Millisecond}
 		acquire(t, midhook.Acquired, store, late)
-		acquire(t, midhook.Acquired, store, midhook.Claim{Key: "running", Owner: "a", Lease: time.Minute})
+		acquire(t, midhook.Acquired, store, midhook.Claim{Key: "running", Subject: "S", Owner: "a", Lease: time.Minute})
 
 		purged, err := store.Purge(t.Context())
 		require.NoError(t, err)
@@ -193,6 +193,7 @@ func TestPurge(t *testing.T) {
 
 		acquire(t, midhook.Done, store, midhook.Claim{Key: "kept", Owner: "b", Lease: time.Minute})
 		acquire(t, midhook.InFlight, store, midhook.Claim{Key: "running", Owner: "b", Lease: time.Minute})
+		acquire(t, midhook.Busy, store, midhook.Claim{Key: "another of its transaction", Subject: "S", Owner: "b", Lease: time.Minute})
 		assert.NoError(t, store.Finish(t.Context(), late, time.Hour))
 	})
 }

@@ -143,6 +143,25 @@ func TestFinishConfirms(t *testing.T) {
 	})
 }
 
+// A handler whose lease has passed, and whose transaction was not committed, has not
+// handled the event, although the delivery that took it over may have.
+func TestUncommittedOfAStaleOwner(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		s := newShop(t, d)
+		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
+			stale, _ := midhook.ClaimFromContext(ctx)
+			require.NoError(t, s.store.FinishTx(ctx, tx))
+			require.NoError(t, tx.Rollback())
+			s.lapse(stale)
+			successor := stale
+			successor.Owner = "successor"
+			handle(t, s.store, successor, time.Hour)
+			return nil
+		}))
+		assert.ErrorIs(t, s.last.Err, midhook.ErrNotOwner)
+	})
+}
+
 // A claim that was given back is nobody's to confirm: whoever acquires it again marks it.
 func TestFinishAfterARelease(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
