@@ -142,6 +142,31 @@ func TestEachFailedCallOfADelivery(t *testing.T) {
 	})
 }
 
+// Whatever call of the database fails, a purge says so, and the next one does the rest.
+func TestEachFailedCallOfAPurge(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		db, calls := openIntercepted(t, d)
+		for failure, instead := range failures {
+			for n, reached := 1, true; reached; n++ {
+				healthy, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
+				handle(t, healthy, midhook.Claim{Key: "E", Subject: "S", Owner: "a", Lease: time.Minute}, time.Hour)
+				for _, name := range []string{table, holds(table)} {
+					_, err := db.ExecContext(t.Context(), "UPDATE "+name+" SET expires = 0")
+					require.NoError(t, err)
+				}
+				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+				require.NoError(t, err)
+				reached = calls.during(n, instead, func() { _, err = store.Purge(t.Context()) })
+				assert.Equal(t, reached, errors.Is(err, errBroken), "call %d: %s: %v", n, failure, err)
+				_, err = store.Purge(t.Context())
+				assert.NoError(t, err)
+				assert.Zero(t, count(t, db, table))
+				assert.Zero(t, count(t, db, holds(table)))
+			}
+		}
+	})
+}
+
 // What others do between two calls of an operation comes before all of it or after it:
 // each answer, and what a third one finds afterwards, is that of one of the two orders.
 func TestOperationsBetweenTheCallsOfAnother(t *testing.T) {
