@@ -142,6 +142,33 @@ func TestEachFailedCallOfADelivery(t *testing.T) {
 	})
 }
 
+// An operation is a read, which is two calls, and a write, and for a claim on a subject
+// a short transaction. It looks no more often than it must.
+func TestCallsOfAnOperation(t *testing.T) {
+	for name, locks := range map[string]int{"MariaDB": 1, "SQLite": 0} { // who takes over a row locks it first
+		t.Run(name, func(t *testing.T) {
+			d := start(t, name)
+			_, _, table := newStore(t, d)
+			db, calls := openIntercepted(t, d)
+			store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+			require.NoError(t, err)
+			c := midhook.Claim{Key: "E", Subject: "S", Stage: 40, Owner: "a", Lease: time.Minute}
+			other := midhook.Claim{Key: "F", Subject: "S", Stage: 40, Owner: "b", Lease: time.Minute}
+			const read, write, begin, commit = 2, 1, 1, 1
+			assert.Equal(t, read+begin+2*write+commit, calls.count(func() { acquire(t, midhook.Acquired, store, c) }), "claim")
+			renewal := read + write
+			if locks > 0 {
+				renewal += begin + locks + commit
+			}
+			assert.Equal(t, renewal, calls.count(func() { acquire(t, midhook.Acquired, store, c) }), "renewal")
+			assert.Equal(t, read, calls.count(func() { acquire(t, midhook.Busy, store, other) }), "busy")
+			assert.Equal(t, read+write, calls.count(func() { require.NoError(t, store.Finish(t.Context(), c, time.Hour)) }), "finish")
+			assert.Equal(t, read, calls.count(func() { acquire(t, midhook.Done, store, c) }), "duplicate")
+			assert.Equal(t, write, calls.count(func() { require.ErrorIs(t, store.Release(t.Context(), c), midhook.ErrNotOwner) }), "release")
+		})
+	}
+}
+
 // Whatever call of the database fails, a purge says so, and the next one does the rest.
 func TestEachFailedCallOfAPurge(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {

@@ -52,6 +52,15 @@ func (d *intercepted) during(n int, instead func(call func() error) error, opera
 	return set(0, nil)
 }
 
+// count is how many calls an operation makes.
+func (d *intercepted) count(operation func()) int {
+	d.during(0, nil, func() {})
+	operation()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls
+}
+
 // errBroken is what a call fails with that is made to.
 var errBroken = errors.New("broken")
 
