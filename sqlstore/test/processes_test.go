@@ -15,6 +15,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
+	"github.com/midhook/midhook/sqlstore"
 )
 
 // speed makes Midtrans' first retry come after 0.1 to 0.5 seconds, and the last
@@ -198,6 +199,11 @@ func TestPausedProcess(t *testing.T) {
 	t.Parallel()
 	onDatabases(t, func(t *testing.T, d *database) {
 		t.Parallel()
+		if d.dialect == sqlstore.SQLite { // a file has one writer at a time: those of other tests would come first
+			own, err := openSQLite()
+			require.NoError(t, err)
+			d = own
+		}
 		f := startFleet(t, d, 2)
 		paused, successor := f.processes[0], f.processes[1]
 		for _, test := range []struct{ order, after string }{
@@ -209,10 +215,16 @@ func TestPausedProcess(t *testing.T) {
 			var answers sync.WaitGroup
 			answers.Go(func() { paused.post("/", n) })
 			paused.waitFor("handling " + test.order)
-			paused.signal(syscall.SIGSTOP)
+			paused.stop()
 			time.Sleep(merchantLease + 100*time.Millisecond)
-			answers.Go(func() { successor.post("/", n) })
+			var handling atomic.Bool
+			answers.Go(func() {
+				for !handling.Load() { // a busy machine may have spent the budget before
+					successor.post("/", n)
+				}
+			})
 			successor.waitFor("handling " + test.order)
+			handling.Store(true)
 			paused.signal(syscall.SIGCONT)
 			paused.post("/go/"+test.order, nil)
 			paused.waitFor("event "+test.order, "claim is not held by this owner")
@@ -231,6 +243,22 @@ func TestPausedProcess(t *testing.T) {
 		}
 		assert.Equal(t, 1, f.effects("wait-transaction", midhook.StatusSettlement), "the successor's")
 	})
+}
+
+// stop pauses a process. One that is just writing to SQLite would keep all others from it
+// for as long as it is paused, so that it is paused at another moment.
+func (p *process) stop() {
+	for {
+		p.signal(syscall.SIGSTOP)
+		if p.fleet.config.Dialect != sqlstore.SQLite {
+			return
+		}
+		if tx, err := p.fleet.db.Begin(); err == nil { // as a writer
+			_ = tx.Rollback()
+			return
+		}
+		p.signal(syscall.SIGCONT)
+	}
 }
 
 // What one process has handled, another knows.
