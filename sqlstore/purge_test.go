@@ -53,6 +53,7 @@ func TestPurgeIfDue(t *testing.T) {
 		s.purgeAt.Store(0)
 		after(29*time.Second, 3)
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		if p.ended != context.DeadlineExceeded {
 			t.Error("a purge lasts for longer than a minute")
 		}
