@@ -161,16 +161,19 @@ func Text(value []byte) (text string, ok bool) {
 // looksLikeField reports whether encoding/json takes name for a field's where no field
 // has exactly that name.
 func (t *Table) looksLikeField(name []byte) bool {
-	var buf [64]byte
-	folded := buf[:0]
-	for _, r := range string(name) {
-		r = fold(r)
-		if r >= utf8.RuneSelf || len(folded)+1 >= len(t.byLength) {
-			return false // no field has such a letter, or so many
+	return slices.ContainsFunc(t.ofLength(utf8.RuneCount(name)), func(f field) bool { return foldsTo(name, f.folded) })
+}
+
+// foldsTo reports whether name has the letters of folded, which are ASCII and as many.
+func foldsTo(name []byte, folded string) bool {
+	for i := range len(folded) {
+		r, size := utf8.DecodeRune(name)
+		if fold(r) != rune(folded[i]) {
+			return false
 		}
-		folded = append(folded, byte(r))
+		name = name[size:]
 	}
-	return slices.ContainsFunc(t.ofLength(len(folded)), func(f field) bool { return f.folded == string(folded) })
+	return true
 }
 
 // fold is a letter as encoding/json compares it: either case is alike, and so are the
