@@ -194,6 +194,26 @@ func TestEachFailedCallOfAPurge(t *testing.T) {
 	})
 }
 
+// Whatever call of the database fails, Migrate and Check say so, and Migrate goes on where
+// it has failed when it is called again.
+func TestEachFailedCallOfAMigration(t *testing.T) {
+	onDatabases(t, func(t *testing.T, d *database) {
+		db, calls := openIntercepted(t, d)
+		for failure, instead := range failures {
+			for n, reached := 1, true; reached; n++ {
+				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable("T"+table(t)), sqlstore.WithPurgeInterval(0))
+				require.NoError(t, err)
+				reached = calls.during(n, instead, func() { err = store.Migrate(t.Context()) })
+				assert.Equal(t, reached, errors.Is(err, errBroken), "Migrate, call %d: %s: %v", n, failure, err)
+				require.NoError(t, store.Migrate(t.Context()))
+				checked := calls.during(n, instead, func() { err = store.Check(t.Context()) })
+				assert.Equal(t, checked, errors.Is(err, errBroken), "Check, call %d: %s: %v", n, failure, err)
+				assert.NoError(t, store.Check(t.Context()))
+			}
+		}
+	})
+}
+
 // What others do between two calls of an operation comes before all of it or after it:
 // each answer, and what a third one finds afterwards, is that of one of the two orders.
 func TestOperationsBetweenTheCallsOfAnother(t *testing.T) {
