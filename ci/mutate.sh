@@ -29,15 +29,15 @@ done
 part slab -package internal/slab slab.go
 
 # The tests of single rules come first, then the contract.
-rules='TestContract$|AnswersLike|Hold|TestMove|Alternates|NamesStay|Expiry|ReleaseLeaves|LargeStages|EventUnder|ExpiredEvents|Stored|Calls|FullServer|ForeignData|RoundTrips|NewErrors|TestPrefix'
-part redisstore -package redisstore -short=false -run "$rules" -slow 'TestContract$|AnswersLike' redisstore.go scripts.go
+rules='TestContract$|AnswersLike|Hold|TestMove|Alternates|NamesStay|Expiry|ReleaseLeaves|LargeStages|EventUnder|ExpiredEvents|Stored|Calls|FullServer|ForeignData|RoundTrips|NewErrors|TestPrefix|Check'
+part redisstore -package redisstore -short=false -run "$rules" -slow 'TestContract$|AnswersLike' redisstore.go scripts.go check.go
 
 part sqlstore -package sqlstore -tests sqlstore -tests sqlstore/test -slow 'TestContract$' transactions.go store.go finishtx.go optimistic.go contention.go purge.go
 
 # MariaDB's own ways through optimistic.go, and PostgreSQL's.
-calls='TestEachFailed|TestCommitWhileFinishLooks|TestFinishAfterARelease|TestFinishTxUncommitted|TestPgxTx|TestStatements'
+calls='TestEachFailed|Migrate|Schema|Check|TestNewRefuses|TestCommitWhileFinishLooks|TestFinishAfterARelease|TestFinishTxUncommitted|TestPgxTx|TestStatements'
 part mariadb -package sqlstore -tests sqlstore -tests sqlstore/test -short=false -timeout 150s \
-	-run "$calls" -slow 'TestOperationsBetweenTheCallsOfAnother|TestPurge' transactions.go store.go finishtx.go optimistic.go
+	-run "$calls" -slow 'TestOperationsBetweenTheCallsOfAnother|TestPurge' transactions.go store.go finishtx.go optimistic.go migrate.go schema.go options.go
 part postgres -package sqlstore -tests sqlstore/test -short=false -timeout 150s \
 	-run "$calls|TestOperationsBetweenTheCallsOfAnother/PostgreSQL|TestPurge/PostgreSQL" -slow 'TestContract$/PostgreSQL' postgres.go
 

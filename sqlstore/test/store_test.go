@@ -50,6 +50,7 @@ func TestNewRefuses(t *testing.T) {
 	for _, part := range []string{"database", "dialect Dialect(0)", "option 1", "table \"x; DROP TABLE orders\"", "keep 0s", "purge interval -1ns"} {
 		assert.ErrorContains(t, err, part)
 	}
+	assert.Equal(t, "PostgreSQL MySQL SQLite Dialect(4)", fmt.Sprint(sqlstore.PostgreSQL, " ", sqlstore.MySQL, " ", sqlstore.SQLite, " ", sqlstore.Dialect(4)))
 	db, err := sql.Open("sqlite", "file::memory:")
 	require.NoError(t, err)
 	defer db.Close()
@@ -86,6 +87,7 @@ func TestMigrateByManyAtOnce(t *testing.T) {
 					assert.NoError(t, err)
 					assert.Equal(t, midhook.Acquired, state)
 					assert.NoError(t, store.Migrate(t.Context()))
+					assert.NoError(t, store.Check(t.Context()), "it finds the table in its schema")
 					assert.NoError(t, store.Finish(t.Context(), c, time.Hour))
 				}
 			})
