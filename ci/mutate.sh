@@ -35,7 +35,7 @@ part redisstore -package redisstore -short=false -run "$rules" -slow 'TestContra
 part sqlstore -package sqlstore -tests sqlstore -tests sqlstore/test -slow 'TestContract$' transactions.go store.go finishtx.go optimistic.go contention.go purge.go
 
 # MariaDB's own ways through optimistic.go, and PostgreSQL's.
-calls='TestEachFailed|Migrate|Schema|Check|TestNewRefuses|TestCommitWhileFinishLooks|TestFinishAfterARelease|TestFinishTxUncommitted|TestPgxTx|TestStatements'
+calls='TestEachFailed|Migrate|Schema|Check|TestNewRefuses|TestCommitWhileFinishLooks|TestFinishAfterARelease|TestFinishTxUncommitted|TestFinishTxRemembers|TestUncommittedOf|TestCallsOf|TestPurgesByItself|TestPgxTx|TestStatements'
 part mariadb -package sqlstore -tests sqlstore -tests sqlstore/test -short=false -timeout 150s \
 	-run "$calls" -slow 'TestOperationsBetweenTheCallsOfAnother|TestPurge' transactions.go store.go finishtx.go optimistic.go migrate.go schema.go options.go
 part postgres -package sqlstore -tests sqlstore/test -short=false -timeout 150s \

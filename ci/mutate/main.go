@@ -48,6 +48,8 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	chosen, err := regexp.Compile(*only)
+	check(err)
 	dir, err := filepath.Abs(*pkg)
 	check(err)
 	tmp, err := os.MkdirTemp("", "mutate")
@@ -78,8 +80,6 @@ func main() {
 	if !test(mutant{}) {
 		log.Fatal("the tests fail without any mutant, or need longer than -timeout")
 	}
-	chosen, err := regexp.Compile(*only)
-	check(err)
 	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !chosen.MatchString(m.String()) })
 	survivors := try(mutants, *at, test)
 	_ = os.RemoveAll(tmp)
