@@ -245,12 +245,20 @@ func TestRoundTrips(t *testing.T) {
 	require.Equal(t, first, cycle("3"))
 }
 
+// onlyCommands is what a hook does not look at.
+type onlyCommands struct{}
+
+func (onlyCommands) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (onlyCommands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 type recorder struct {
+	onlyCommands
 	mu       sync.Mutex
 	commands []string
 }
-
-func (r *recorder) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
@@ -263,17 +271,13 @@ func (r *recorder) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (r *recorder) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
 // Rule: what no script of this version answers is an error, and neither a permission to
 // run nor another owner's claim.
 func TestUnexpectedAnswers(t *testing.T) {
 	for _, answer := range []int64{-1, 0, 2, 9, math.MaxInt32} {
 		client := redis.NewClient(&redis.Options{Addr: "unused:0"})
 		defer client.Close()
-		client.AddHook(answering(answer))
+		client.AddHook(answering{answer: answer})
 		store := newStore(t, client)
 		if answer < int64(midhook.Acquired) || answer > int64(midhook.Busy) {
 			state, err := store.Acquire(t.Context(), settlement("a"))
@@ -288,19 +292,16 @@ func TestUnexpectedAnswers(t *testing.T) {
 }
 
 // answering is a server that answers every command with a number.
-type answering int64
-
-func (answering) DialHook(next redis.DialHook) redis.DialHook { return next }
+type answering struct {
+	onlyCommands
+	answer int64
+}
 
 func (a answering) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(_ context.Context, cmd redis.Cmder) error {
-		cmd.(*redis.Cmd).SetVal(int64(a))
+		cmd.(*redis.Cmd).SetVal(a.answer)
 		return nil
 	}
-}
-
-func (answering) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
 
 // Rule: a full server with noeviction refuses claims and loses none: what is in
