@@ -84,32 +84,27 @@ func TestEachFailedCallFailsItsOperation(t *testing.T) {
 					for _, do := range test.before {
 						require.NoError(t, do(t.Context(), healthy))
 					}
-					store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
-					require.NoError(t, err)
-					return store, table, contents(t, db, table)
+					return storeIn(t, d, db, table), table, contents(t, db, table)
 				}
 				store, table, _ := prepare()
 				require.NoError(t, test.do(t.Context(), store))
 				after := contents(t, db, table)
 
-				for failure, instead := range failures {
-					for n := 1; ; n++ {
-						store, table, before := prepare()
-						var err error
-						if !calls.during(n, instead, func() { err = test.do(t.Context(), store) }) {
-							require.NoError(t, err)
-							require.Greater(t, n, 1, "no call has failed")
-							break
-						}
-						assert.ErrorIs(t, err, errBroken, "call %d: %s", n, failure)
-						found := contents(t, db, table)
-						assert.Contains(t, []string{before, after}, found, "call %d: %s", n, failure)
-						if err := test.do(t.Context(), store); !test.once || found == before {
-							assert.NoError(t, err, "call %d: %s", n, failure)
-						}
-						assert.Equal(t, after, contents(t, db, table), "call %d: %s", n, failure)
+				calls.eachFailure(t, func(when string, failing func(func()) bool) {
+					store, table, before := prepare()
+					var err error
+					if !failing(func() { err = test.do(t.Context(), store) }) {
+						require.NoError(t, err)
+						return
 					}
-				}
+					assert.ErrorIs(t, err, errBroken, when)
+					found := contents(t, db, table)
+					assert.Contains(t, []string{before, after}, found, when)
+					if err := test.do(t.Context(), store); !test.once || found == before {
+						assert.NoError(t, err, when)
+					}
+					assert.Equal(t, after, contents(t, db, table), when)
+				})
 			})
 		})
 	}
@@ -120,25 +115,20 @@ func TestEachFailedCallFailsItsOperation(t *testing.T) {
 func TestEachFailedCallOfADelivery(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		db, calls := openIntercepted(t, d)
-		for failure, instead := range failures {
-			for n := 1; ; n++ {
-				s := newShop(t, d)
-				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(s.orders[1:len(s.orders)-3]), sqlstore.WithPurgeInterval(0))
-				require.NoError(t, err)
-				s.store, s.db = store, db
-				var status int
-				if !calls.during(n, instead, func() { status = s.deliver(s.good) }) {
-					require.Equal(t, 200, status)
-					require.Greater(t, n, 1, "no call has failed")
-					break
-				}
-				if status == 200 {
-					assert.Equal(t, 1, s.paid(), "call %d: %s: acknowledged without effect", n, failure)
-				}
-				assert.Eventually(t, func() bool { return s.deliver(s.good) == 200 }, time.Minute, 10*time.Millisecond)
-				assert.Equal(t, 1, s.paid(), "call %d: %s", n, failure)
+		calls.eachFailure(t, func(when string, failing func(func()) bool) {
+			s := newShop(t, d)
+			s.store, s.db = storeIn(t, d, db, s.table), db
+			var status int
+			if !failing(func() { status = s.deliver(s.good) }) {
+				require.Equal(t, 200, status)
+				return
 			}
-		}
+			if status == 200 {
+				assert.Equal(t, 1, s.paid(), "%s: acknowledged without effect", when)
+			}
+			assert.Eventually(t, func() bool { return s.deliver(s.good) == 200 }, time.Minute, 10*time.Millisecond)
+			assert.Equal(t, 1, s.paid(), when)
+		})
 	})
 }
 
@@ -150,8 +140,7 @@ func TestCallsOfAnOperation(t *testing.T) {
 			d := start(t, name)
 			_, _, table := newStore(t, d)
 			db, calls := openIntercepted(t, d)
-			store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
-			require.NoError(t, err)
+			store := storeIn(t, d, db, table)
 			c := midhook.Claim{Key: "E", Subject: "S", Stage: 40, Owner: "a", Lease: time.Minute}
 			other := midhook.Claim{Key: "F", Subject: "S", Stage: 40, Owner: "b", Lease: time.Minute}
 			const read, write, begin, commit = 2, 1, 1, 1
@@ -173,24 +162,22 @@ func TestCallsOfAnOperation(t *testing.T) {
 func TestEachFailedCallOfAPurge(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		db, calls := openIntercepted(t, d)
-		for failure, instead := range failures {
-			for n, reached := 1, true; reached; n++ {
-				healthy, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
-				handle(t, healthy, midhook.Claim{Key: "E", Subject: "S", Owner: "a", Lease: time.Minute}, time.Hour)
-				for _, name := range []string{table, holds(table)} {
-					_, err := db.ExecContext(t.Context(), "UPDATE "+name+" SET expires = 0")
-					require.NoError(t, err)
-				}
-				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+		calls.eachFailure(t, func(when string, failing func(func()) bool) {
+			healthy, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
+			handle(t, healthy, midhook.Claim{Key: "E", Subject: "S", Owner: "a", Lease: time.Minute}, time.Hour)
+			for _, name := range []string{table, holds(table)} {
+				_, err := db.ExecContext(t.Context(), "UPDATE "+name+" SET expires = 0")
 				require.NoError(t, err)
-				reached = calls.during(n, instead, func() { _, err = store.Purge(t.Context()) })
-				assert.Equal(t, reached, errors.Is(err, errBroken), "call %d: %s: %v", n, failure, err)
-				_, err = store.Purge(t.Context())
-				assert.NoError(t, err)
-				assert.Zero(t, count(t, db, table))
-				assert.Zero(t, count(t, db, holds(table)))
 			}
-		}
+			store := storeIn(t, d, db, table)
+			var err error
+			failed := failing(func() { _, err = store.Purge(t.Context()) })
+			assert.Equal(t, failed, errors.Is(err, errBroken), "%s: %v", when, err)
+			_, err = store.Purge(t.Context())
+			assert.NoError(t, err)
+			assert.Zero(t, count(t, db, table))
+			assert.Zero(t, count(t, db, holds(table)))
+		})
 	})
 }
 
@@ -199,17 +186,21 @@ func TestEachFailedCallOfAPurge(t *testing.T) {
 func TestEachFailedCallOfAMigration(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		db, calls := openIntercepted(t, d)
-		for failure, instead := range failures {
-			for n, reached := 1, true; reached; n++ {
-				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable("T"+table(t)), sqlstore.WithPurgeInterval(0))
-				require.NoError(t, err)
-				reached = calls.during(n, instead, func() { err = store.Migrate(t.Context()) })
-				assert.Equal(t, reached, errors.Is(err, errBroken), "Migrate, call %d: %s: %v", n, failure, err)
+		for name, do := range map[string]func(*sqlstore.Store) error{
+			"Migrate": func(s *sqlstore.Store) error { return s.Migrate(t.Context()) },
+			"Check":   func(s *sqlstore.Store) error { return s.Check(t.Context()) },
+		} {
+			calls.eachFailure(t, func(when string, failing func(func()) bool) {
+				store := storeIn(t, d, db, quote(d, "T"+table(t)))
+				if name == "Check" {
+					require.NoError(t, store.Migrate(t.Context()))
+				}
+				var err error
+				failed := failing(func() { err = do(store) })
+				assert.Equal(t, failed, errors.Is(err, errBroken), "%s, %s: %v", name, when, err)
 				require.NoError(t, store.Migrate(t.Context()))
-				checked := calls.during(n, instead, func() { err = store.Check(t.Context()) })
-				assert.Equal(t, checked, errors.Is(err, errBroken), "Check, call %d: %s: %v", n, failure, err)
 				assert.NoError(t, store.Check(t.Context()))
-			}
+			})
 		}
 	})
 }
@@ -258,8 +249,7 @@ func TestOperationsBetweenTheCallsOfAnother(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		others, _, table := newStore(t, d, sqlstore.WithPurgeInterval(0))
 		db, calls := openIntercepted(t, d)
-		store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
-		require.NoError(t, err)
+		store := storeIn(t, d, db, table)
 		runs := 0
 		play := func(begin []operation, both func(suffix string) (one, other string)) string {
 			runs++

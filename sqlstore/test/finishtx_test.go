@@ -26,13 +26,14 @@ type shop struct {
 	t      *testing.T
 	store  *sqlstore.Store
 	db     *sql.DB
+	table  string // the store's, quoted
 	orders string
 	last   midhook.Event // of the latest delivery
 }
 
 func newShop(t *testing.T, d *database, opts ...sqlstore.Option) *shop {
 	store, db, table := newStore(t, d, append(opts, sqlstore.WithPurgeInterval(0))...)
-	s := &shop{t: t, store: store, db: db, orders: table[:len(table)-1] + "_o" + table[len(table)-1:]}
+	s := &shop{t: t, store: store, db: db, table: table, orders: table[:len(table)-1] + "_o" + table[len(table)-1:]}
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE "+s.orders+" (id VARCHAR(64))")
 	require.NoError(t, err)
 	return s
@@ -221,8 +222,7 @@ func TestFinishTxRemembers(t *testing.T) {
 		}))
 		var stage, expires int64
 		var done bool
-		table := s.orders[:len(s.orders)-3] + s.orders[len(s.orders)-1:]
-		require.NoError(t, s.db.QueryRowContext(t.Context(), "SELECT stage, expires, done FROM "+table).Scan(&stage, &expires, &done))
+		require.NoError(t, s.db.QueryRowContext(t.Context(), "SELECT stage, expires, done FROM "+s.table).Scan(&stage, &expires, &done))
 		assert.True(t, done)
 		assert.EqualValues(t, c.Stage, stage)
 		assert.Less(t, expires, time.Now().Add(time.Minute).UnixMicro())

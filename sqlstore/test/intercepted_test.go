@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // intercepted is the driver of a database with one call that goes otherwise.
@@ -18,47 +21,58 @@ type intercepted struct {
 	calls   int
 	at      int                           // the number of that call; 0 for none
 	instead func(call func() error) error // what is done in its place
-	reached bool
 }
 
 func (d *intercepted) call(make func() error) error {
 	d.mu.Lock()
 	d.calls++
-	instead := d.instead
-	if d.calls == d.at {
-		d.reached = true
-	} else {
-		instead = nil
-	}
+	otherwise, instead := d.calls == d.at, d.instead
 	d.mu.Unlock()
-	if instead != nil {
+	if otherwise {
 		return instead(make)
 	}
 	return make()
 }
 
+// plan has the call of that number, from now on, go otherwise, and returns how many calls
+// there were since the last plan.
+func (d *intercepted) plan(at int, instead func(call func() error) error) (calls int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	calls = d.calls
+	d.calls, d.at, d.instead = 0, at, instead
+	return calls
+}
+
 // during runs an operation whose n-th call goes otherwise, and reports whether it has
 // made so many.
 func (d *intercepted) during(n int, instead func(call func() error) error, operation func()) (reached bool) {
-	set := func(at int, instead func(func() error) error) (reached bool) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		reached = d.reached
-		d.calls, d.at, d.instead, d.reached = 0, at, instead, false
-		return reached
-	}
-	set(n, instead)
+	d.plan(n, instead)
 	operation()
-	return set(0, nil)
+	return d.plan(0, nil) >= n
 }
 
 // count is how many calls an operation makes.
 func (d *intercepted) count(operation func()) int {
-	d.during(0, nil, func() {})
+	d.plan(0, nil)
 	operation()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.calls
+	return d.plan(0, nil)
+}
+
+// eachFailure tries an operation with each of its calls failing in each way, and then
+// with none. when says which it is; failing runs the operation so, and reports whether
+// there was such a call.
+func (d *intercepted) eachFailure(t *testing.T, try func(when string, failing func(operation func()) bool)) {
+	t.Helper()
+	for failure, instead := range failures {
+		for n, failed := 1, true; failed; n++ {
+			try(fmt.Sprintf("call %d: %s", n, failure), func(operation func()) bool {
+				failed = d.during(n, instead, operation)
+				return failed
+			})
+			require.True(t, failed || n > 1, "no call has failed")
+		}
+	}
 }
 
 // errBroken is what a call fails with that is made to.

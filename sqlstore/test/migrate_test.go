@@ -21,10 +21,8 @@ import (
 func TestMigrateBesideAnOpenTransaction(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		s := newShop(t, d)
-		name := s.orders[1 : len(s.orders)-3]
 		migrate := func(ctx context.Context, db *sql.DB) error {
-			store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(name))
-			require.NoError(t, err)
+			store := storeIn(t, d, db, s.table)
 			if err := store.Migrate(ctx); err != nil || d.dialect == sqlstore.SQLite {
 				return err
 			}
@@ -49,7 +47,7 @@ func TestMigrateBesideAnOpenTransaction(t *testing.T) {
 func TestMigrateThatMustWait(t *testing.T) {
 	d := start(t, "PostgreSQL")
 	s := newShop(t, d)
-	name := s.orders[1 : len(s.orders)-3]
+	name := s.table[1 : len(s.table)-1]
 	_, err := s.db.ExecContext(t.Context(), `DROP INDEX "`+name+`_expires"`)
 	require.NoError(t, err)
 	migrated := make(chan error, 1)
@@ -128,8 +126,7 @@ func TestCheckOfAReplica(t *testing.T) {
 	d := *start(t, "PostgreSQL")
 	_, _, name := newStore(t, &d)
 	d.dsn += "&default_transaction_read_only=on"
-	store, err := sqlstore.New(d.open(t), d.dialect, sqlstore.WithTable(strings.Trim(name, `"`)))
-	require.NoError(t, err)
+	store := storeIn(t, &d, d.open(t), name)
 	assert.ErrorContains(t, store.Check(t.Context()), "read-only transaction")
 	assert.NoError(t, store.Migrate(t.Context()), "which finds everything there")
 }

@@ -28,8 +28,7 @@ func TestPgxTx(t *testing.T) {
 			defer pool.Close()
 			db := stdlib.OpenDBFromPool(pool)
 			defer db.Close()
-			s.store, err = sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTable(s.orders[1:len(s.orders)-3]))
-			require.NoError(t, err)
+			s.store = storeIn(t, d, db, s.table)
 			require.NoError(t, s.store.Check(t.Context()))
 
 			pay := func(ctx context.Context, tx pgx.Tx) error {
@@ -93,8 +92,7 @@ func TestStatementsOnPostgreSQL(t *testing.T) {
 	config.Tracer = statements
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
-	store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTable(name[1:len(name)-1]), sqlstore.WithPurgeInterval(0))
-	require.NoError(t, err)
+	store := storeIn(t, d, db, name)
 	counted := func(what string, operation func()) {
 		t.Helper()
 		statements.n = 0

@@ -147,6 +147,15 @@ func newStore(t testing.TB, d *database, opts ...sqlstore.Option) (*sqlstore.Sto
 	return store, db, quote(d, name)
 }
 
+// storeIn is one more store in a table that is there, by its quoted name. It does not
+// purge by itself.
+func storeIn(t testing.TB, d *database, db *sql.DB, table string) *sqlstore.Store {
+	t.Helper()
+	store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table[1:len(table)-1]), sqlstore.WithPurgeInterval(0))
+	require.NoError(t, err)
+	return store
+}
+
 func quote(d *database, name string) string {
 	if d.dialect == sqlstore.MySQL {
 		return "`" + name + "`"

@@ -13,7 +13,6 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/midhooktest"
-	"github.com/midhook/midhook/sqlstore"
 )
 
 // A handler that says that it has succeeded, and whose transaction was not committed,
@@ -112,8 +111,7 @@ func TestUncommittedAndPermanent(t *testing.T) {
 		s := newShop(t, d)
 		refused := errors.New("the order is closed")
 		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
-			require.NoError(t, s.store.FinishTx(ctx, tx))
-			require.NoError(t, tx.Rollback())
+			s.rollBack(ctx, tx)
 			return midhook.Permanent(refused)
 		}))
 		assert.ErrorIs(t, s.last.Err, refused)
@@ -123,15 +121,22 @@ func TestUncommittedAndPermanent(t *testing.T) {
 	})
 }
 
+// rollBack is a handler that marks its event and then does not commit.
+func (s *shop) rollBack(ctx context.Context, tx *sql.Tx) midhook.Claim {
+	s.t.Helper()
+	c, _ := midhook.ClaimFromContext(ctx)
+	require.NoError(s.t, s.store.FinishTx(ctx, tx))
+	require.NoError(s.t, tx.Rollback())
+	return c
+}
+
 // Finish says ErrUncommitted once, and marks the event if it is called once more. It
 // marks a claim that FinishTx has not worked on at once.
 func TestFinishConfirms(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		s := newShop(t, d)
 		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
-			c, _ := midhook.ClaimFromContext(ctx)
-			require.NoError(t, s.store.FinishTx(ctx, tx))
-			require.NoError(t, tx.Rollback())
+			c := s.rollBack(ctx, tx)
 			assert.ErrorIs(t, s.store.Finish(ctx, c, time.Hour), midhook.ErrUncommitted)
 			other := c
 			other.Owner, other.Key = "other", "other"
@@ -149,9 +154,7 @@ func TestUncommittedOfAStaleOwner(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		s := newShop(t, d)
 		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
-			stale, _ := midhook.ClaimFromContext(ctx)
-			require.NoError(t, s.store.FinishTx(ctx, tx))
-			require.NoError(t, tx.Rollback())
+			stale := s.rollBack(ctx, tx)
 			s.lapse(stale)
 			successor := stale
 			successor.Owner = "successor"
@@ -167,9 +170,7 @@ func TestFinishAfterARelease(t *testing.T) {
 	onDatabases(t, func(t *testing.T, d *database) {
 		s := newShop(t, d)
 		assert.Equal(t, 200, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
-			c, _ := midhook.ClaimFromContext(ctx)
-			require.NoError(t, s.store.FinishTx(ctx, tx))
-			require.NoError(t, tx.Rollback())
+			c := s.rollBack(ctx, tx)
 			require.NoError(t, s.store.Release(ctx, c))
 			acquire(t, midhook.Acquired, s.store, c)
 			return nil
@@ -190,9 +191,7 @@ func TestCommitWhileFinishLooks(t *testing.T) {
 			committed := 0
 			for n := 1; ; n++ {
 				s := newShop(t, d)
-				store, err := sqlstore.New(db, d.dialect, sqlstore.WithTable(s.orders[1:len(s.orders)-3]), sqlstore.WithPurgeInterval(0))
-				require.NoError(t, err)
-				s.store = store
+				s.store = storeIn(t, d, db, s.table)
 				var tx *sql.Tx
 				var ending sync.WaitGroup
 				passed, began, status := false, false, 0
@@ -207,6 +206,7 @@ func TestCommitWhileFinishLooks(t *testing.T) {
 					return call()
 				}, func() {
 					status = s.notify(midhooktest.Sample("gopay"), func(ctx context.Context) error {
+						var err error
 						tx, err = s.db.BeginTx(context.WithoutCancel(ctx), nil)
 						require.NoError(t, err)
 						require.NoError(t, s.store.FinishTx(ctx, tx))
@@ -243,12 +243,9 @@ func TestUncommittedWhereNobodyCanTell(t *testing.T) {
 		s := newShop(t, d)
 		asked, err := sql.Open(d.driver, d.dsn)
 		require.NoError(t, err)
-		name := s.orders[1 : len(s.orders)-3]
-		store, err := sqlstore.New(asked, d.dialect, sqlstore.WithTable(name))
-		require.NoError(t, err)
 		defer asked.Close()
 		effects := s.db
-		s.store = store
+		s.store = storeIn(t, d, asked, s.table)
 		s.t.Cleanup(func() { s.db = effects })
 		assert.Equal(t, 503, s.deliver(func(ctx context.Context, tx *sql.Tx) error {
 			require.NoError(t, s.good(ctx, tx))
