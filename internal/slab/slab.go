@@ -124,7 +124,11 @@ func (t *Table[T]) grow() {
 	}
 	for _, s := range old {
 		if s.place != 0 {
-			t.slots[t.search(t.record(s.place).key)] = s
+			i := t.home(s.tag)
+			for t.slots[i].place != 0 { // no two are alike, so that no record need be read
+				i = t.next(i)
+			}
+			t.slots[i] = s
 		}
 	}
 }
