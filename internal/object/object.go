@@ -5,15 +5,17 @@
 package object
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Table finds the fields of a struct type by their JSON names: strings, which
+// Table finds the fields of the struct type T by their JSON names: strings, which
 // take a number by its literal text, and no text that is not Unicode, for two
 // such could be read as one; bools, int64s, structs, slices of structs,
 // and byte slices, which take any JSON as it stands.
@@ -22,7 +24,13 @@ import (
 // equals one under the case folding of encoding/json is refused: whoever binds the
 // body with encoding/json would read that member into the field. Other names, and
 // all those in what a byte slice takes, are free.
-type Table struct {
+type Table[T any] struct{ layout *layout }
+
+// TableOf returns the table of the struct type T, by its json tags.
+func TableOf[T any]() *Table[T] { return &Table[T]{layoutOf(reflect.TypeFor[T]())} }
+
+// layout says where in a struct its fields are.
+type layout struct {
 	of       reflect.Type
 	byLength [][]field // few names have one length, so that a look costs less than a hash
 }
@@ -31,40 +39,43 @@ type Table struct {
 type field struct {
 	name   string // ASCII
 	folded string
-	index  int
+	offset uintptr // in the struct: to find it by reflection takes as long as to read it
+	of     reflect.Type
 	kind   reflect.Kind
-	elem   *Table // of a struct or a slice of structs
+	elem   *layout // of a struct or a slice of structs
 }
 
-// TableOf returns the table of the struct type T, by its json tags.
-func TableOf[T any]() *Table { return tableOf(reflect.TypeFor[T]()) }
+// in is where the field is, in the struct at v.
+func (f *field) in(v unsafe.Pointer) unsafe.Pointer { return unsafe.Add(v, f.offset) }
 
-func tableOf(of reflect.Type) *Table {
-	t := &Table{of: of}
+func layoutOf(of reflect.Type) *layout {
+	l := &layout{of: of}
 	for i := range of.NumField() {
 		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
 		typ := of.Field(i).Type
-		f := field{name: name, folded: strings.Map(fold, name), index: i, kind: typ.Kind()}
+		f := field{name: name, folded: strings.Map(fold, name), offset: of.Field(i).Offset, of: typ, kind: typ.Kind()}
 		switch {
 		case f.kind == reflect.Struct:
-			f.elem = tableOf(typ)
+			f.elem = layoutOf(typ)
 		case f.kind == reflect.Slice && typ.Elem().Kind() == reflect.Struct:
-			f.elem = tableOf(typ.Elem())
+			f.elem = layoutOf(typ.Elem())
+		case f.kind == reflect.Slice && typ.Elem().Kind() != reflect.Uint8:
+			panic(fmt.Sprintf("object: no JSON is read into %s, which is %v", name, typ))
 		}
-		for len(t.byLength) <= len(name) {
-			t.byLength = append(t.byLength, nil)
+		for len(l.byLength) <= len(name) {
+			l.byLength = append(l.byLength, nil)
 		}
-		t.byLength[len(name)] = append(t.byLength[len(name)], f)
+		l.byLength[len(name)] = append(l.byLength[len(name)], f)
 	}
-	return t
+	return l
 }
 
 // field returns the field of that name, nil if there is none.
-func (t *Table) field(name []byte) *field {
-	fields := t.ofLength(len(name))
+func (l *layout) field(name []byte) *field {
+	fields := l.ofLength(len(name))
 	for i := range fields {
 		if fields[i].name == string(name) {
 			return &fields[i]
@@ -74,11 +85,11 @@ func (t *Table) field(name []byte) *field {
 }
 
 // ofLength returns the fields whose names have n letters.
-func (t *Table) ofLength(n int) []field {
-	if n >= len(t.byLength) {
+func (l *layout) ofLength(n int) []field {
+	if n >= len(l.byLength) {
 		return nil
 	}
-	return t.byLength[n]
+	return l.byLength[n]
 }
 
 // Decode reads body into the struct that v points to. text is the body as a
@@ -88,17 +99,17 @@ func (t *Table) ofLength(n int) []field {
 // It fails for anything but one JSON object, for more than MaxMembers members,
 // where a name is given twice in any object of it, and where one could be taken for
 // a field's, see [Table]. The error quotes nothing of the body.
-func (t *Table) Decode(body []byte, text string, v any, member func(name string)) error {
+func (t *Table[T]) Decode(body []byte, text string, v *T, member func(name string)) error {
 	if member == nil {
-		return t.decode(body, text, reflect.ValueOf(v).Elem(), nil)
+		return t.layout.decode(body, text, unsafe.Pointer(v), nil)
 	}
 	return t.DecodeMembers(body, text, v, func(name []byte, _ string, _ bool) { member(string(name)) })
 }
 
 // DecodeMembers is Decode, which also tells member whether a field holds all of the
 // value, and the value's JSON if none does.
-func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name []byte, json string, held bool)) error {
-	return t.decode(body, text, reflect.ValueOf(v).Elem(), func(m visited) {
+func (t *Table[T]) DecodeMembers(body []byte, text string, v *T, member func(name []byte, json string, held bool)) error {
+	return t.layout.decode(body, text, unsafe.Pointer(v), func(m visited) {
 		switch json := text[m.start:m.end]; {
 		case json == "null":
 		case m.held:
@@ -111,12 +122,16 @@ func (t *Table) DecodeMembers(body []byte, text string, v any, member func(name 
 
 // Extra returns the JSON of the member of that name, by a path of names where it
 // is in an object of the object, if no field holds all of it.
-func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
+func (t *Table[T]) Extra(text string, path ...string) (json []byte, ok bool) {
+	return t.layout.extra(text, path...)
+}
+
+func (l *layout) extra(text string, path ...string) (json []byte, ok bool) {
 	if len(path) == 0 {
 		return nil, false
 	}
 	var outer string
-	err := t.decode([]byte(text), text, reflect.New(t.of).Elem(), func(m visited) {
+	err := l.decode([]byte(text), text, reflect.New(l.of).UnsafePointer(), func(m visited) {
 		if string(m.name) == path[0] && (!m.held || len(path) > 1) {
 			outer, ok = text[m.start:m.end], true
 		}
@@ -127,17 +142,17 @@ func (t *Table) Extra(text string, path ...string) (json []byte, ok bool) {
 	case len(path) == 1:
 		return []byte(outer), true
 	}
-	inner := t.field([]byte(path[0]))
+	inner := l.field([]byte(path[0]))
 	if inner == nil || inner.kind != reflect.Struct {
 		return nil, false
 	}
-	return inner.elem.Extra(outer, path[1:]...)
+	return inner.elem.extra(outer, path[1:]...)
 }
 
 // Replace returns text with another text as the value of the member of that name.
 func Replace(text, name, value string) string {
 	replaced := text
-	_ = (&Table{}).decode([]byte(text), text, reflect.Value{}, func(m visited) {
+	_ = new(layout).decode([]byte(text), text, nil, func(m visited) {
 		if string(m.name) == name {
 			quoted, _ := jsontext.AppendQuote(nil, value)
 			replaced = text[:m.start] + string(quoted) + text[m.end:]
@@ -160,8 +175,8 @@ func Text(value []byte) (text string, ok bool) {
 
 // looksLikeField reports whether encoding/json takes name for a field's where no field
 // has exactly that name.
-func (t *Table) looksLikeField(name []byte) bool {
-	return slices.ContainsFunc(t.ofLength(utf8.RuneCount(name)), func(f field) bool { return foldsTo(name, f.folded) })
+func (l *layout) looksLikeField(name []byte) bool {
+	return slices.ContainsFunc(l.ofLength(utf8.RuneCount(name)), func(f field) bool { return foldsTo(name, f.folded) })
 }
 
 // foldsTo reports whether name has the letters of folded, which are ASCII and as many.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -71,7 +72,7 @@ func hasTooManyMembers(text string) bool {
 
 // decode reads the one JSON object that body is, and calls visit, if not nil, after
 // each of its members.
-func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(visited)) error {
+func (l *layout) decode(body []byte, text string, v unsafe.Pointer, visit func(visited)) error {
 	if hasTooManyMembers(text) {
 		return errTooMany
 	}
@@ -84,14 +85,14 @@ func (t *Table) decode(body []byte, text string, v reflect.Value, visit func(vis
 	p.text, p.unicode, p.escapes = text, utf8.ValidString(text), strings.Contains(text, `\`)
 	p.body = *bytes.NewBuffer(body)
 	p.dec.Reset(&p.body, anyText)
-	return explain(p.whole(v, t, visit))
+	return explain(p.whole(v, l, visit))
 }
 
-func (p *parser) whole(v reflect.Value, t *Table, visit func(visited)) error {
+func (p *parser) whole(v unsafe.Pointer, l *layout, visit func(visited)) error {
 	if p.dec.PeekKind() != jsontext.KindBeginObject {
 		return errUnexpected
 	}
-	if _, err := p.members(v, t, visit); err != nil {
+	if _, err := p.members(v, l, visit); err != nil {
 		return err
 	}
 	if _, err := p.dec.ReadToken(); err != io.EOF {
@@ -120,13 +121,13 @@ func explain(err error) error {
 }
 
 // members reads an object into a struct, and reports whether it holds all of it.
-func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole bool, err error) {
+func (p *parser) members(v unsafe.Pointer, l *layout, visit func(visited)) (whole bool, err error) {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return false, err
 	}
 	whole = true
 	for p.dec.PeekKind() == jsontext.KindString {
-		name, f, err := p.name(t)
+		name, f, err := p.name(l)
 		if err != nil {
 			return false, err
 		}
@@ -146,7 +147,7 @@ func (p *parser) members(v reflect.Value, t *Table, visit func(visited)) (whole 
 
 // name reads a member's name, and finds its field, nil for an unknown name. It fails
 // for a name that only looks like a field's.
-func (p *parser) name(t *Table) (name []byte, f *field, err error) {
+func (p *parser) name(l *layout) (name []byte, f *field, err error) {
 	quoted, err := p.dec.ReadValue()
 	if err != nil {
 		return nil, nil, err
@@ -158,7 +159,7 @@ func (p *parser) name(t *Table) (name []byte, f *field, err error) {
 		}
 		name, _ = jsontext.AppendUnquote(nil, quoted) // what is not Unicode is found with replacement characters
 	}
-	if f = t.field(name); f == nil && t.looksLikeField(name) {
+	if f = l.field(name); f == nil && l.looksLikeField(name) {
 		return nil, nil, errAmbiguous
 	}
 	return name, f, nil
@@ -178,17 +179,17 @@ func (p *parser) simple() (string, error) {
 	return p.text[end-len(value) : end], err
 }
 
-// value reads a value into the field f of the struct v. A field holds all of what it
+// value reads a value into the field f of the struct at v. A field holds all of what it
 // has a place for, and null is nothing to hold.
-func (p *parser) value(v reflect.Value, f *field) (m visited, err error) {
+func (p *parser) value(v unsafe.Pointer, f *field) (m visited, err error) {
 	if f != nil && f.elem != nil {
 		before := int(p.dec.InputOffset())
 		switch kind := p.dec.PeekKind(); {
 		case kind == jsontext.KindBeginArray && f.kind == reflect.Slice:
-			m.held, err = p.slice(v.Field(f.index), f.elem)
+			m.held, err = p.slice(v, f)
 			return p.since(before, m.held), err
 		case kind == jsontext.KindBeginObject && f.kind == reflect.Struct:
-			m.held, err = p.members(v.Field(f.index), f.elem, nil)
+			m.held, err = p.members(f.in(v), f.elem, nil)
 			return p.since(before, m.held), err
 		}
 	}
@@ -210,7 +211,7 @@ func (p *parser) since(before int, held bool) visited {
 }
 
 // set sets a field to a value, and reports whether it takes it.
-func (p *parser) set(v reflect.Value, f *field, value string) bool {
+func (p *parser) set(v unsafe.Pointer, f *field, value string) bool {
 	switch f.kind {
 	case reflect.String:
 		if value[0] != '"' && !isNumber(value) {
@@ -218,25 +219,25 @@ func (p *parser) set(v reflect.Value, f *field, value string) bool {
 		}
 		text, ok := p.unquote(value)
 		if ok {
-			v.Field(f.index).SetString(text)
+			*(*string)(f.in(v)) = text
 		}
 		return ok
 	case reflect.Bool:
 		if value != "true" && value != "false" {
 			return false
 		}
-		v.Field(f.index).SetBool(value == "true")
+		*(*bool)(f.in(v)) = value == "true"
 	case reflect.Int64:
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
 			return false
 		}
-		v.Field(f.index).SetInt(n)
+		*(*int64)(f.in(v)) = n
 	case reflect.Slice:
 		if f.elem != nil {
 			return false
 		}
-		v.Field(f.index).SetBytes([]byte(value))
+		*(*[]byte)(f.in(v)) = []byte(value)
 	default:
 		return false
 	}
@@ -246,12 +247,13 @@ func (p *parser) set(v reflect.Value, f *field, value string) bool {
 // maxItems bounds the memory that a body can make of "refunds":[{},{},{}] and so on.
 const maxItems = 1000
 
-// slice reads an array into a slice of structs, leaving out what is no object, and
+// slice reads an array into f, a slice of structs, leaving out what is no object, and
 // what comes after maxItems.
-func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error) {
+func (p *parser) slice(v unsafe.Pointer, f *field) (whole bool, err error) {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return false, err
 	}
+	slice := reflect.NewAt(f.of, f.in(v)).Elem()
 	whole = true
 	kind := p.dec.PeekKind()
 	for items := 0; items < maxItems && kind != jsontext.KindEndArray; items++ {
@@ -259,7 +261,7 @@ func (p *parser) slice(slice reflect.Value, elem *Table) (whole bool, err error)
 		if kind == jsontext.KindBeginObject {
 			slice.Grow(1)
 			slice.SetLen(slice.Len() + 1)
-			held, err = p.members(slice.Index(slice.Len()-1), elem, nil)
+			held, err = p.members(slice.Index(slice.Len()-1).Addr().UnsafePointer(), f.elem, nil)
 		} else {
 			_, err = p.dec.ReadValue()
 		}
