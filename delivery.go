@@ -347,6 +347,9 @@ func (d *delivery) answerAtBudget() {
 
 // reportEvent reports one event.
 func (d *delivery) reportEvent(outcome Outcome, status int, err error, stack ...byte) {
+	if d.observation.silent {
+		return
+	}
 	e := newEvent(outcome, d.name, status, d.message.Load(), time.Since(d.arrived), err)
 	d.observation.report(d.ctx, e, d.r, stack)
 }

@@ -86,6 +86,7 @@ func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.attrs()) }
 type observation struct {
 	logger    *slog.Logger
 	observers []func(context.Context, Event)
+	silent    bool // neither a log nor an observer is told of any event
 	limits    [outcomeCount]limit
 
 	forgeryHint func() string // nil: the gateway has none
@@ -104,6 +105,7 @@ type hinter interface{ forgeryHint() string }
 
 func newObservation(logger *slog.Logger, observers []func(context.Context, Event), g Gateway) *observation {
 	o := &observation{logger: logger, observers: observers}
+	o.silent = len(observers) == 0 && logger.Handler() == slog.DiscardHandler
 	if h, ok := g.(hinter); ok {
 		o.forgeryHint = h.forgeryHint
 	}
