@@ -20,7 +20,7 @@ part() {
 }
 
 slow='TestStorm|TestLRUStore|TestStrangersWithAZeroWindow|TestStatusErrors|TestHugeBody'
-for file in verify identity confirm claims writer dedupe lrustore body delivery; do
+for file in verify identity confirm claims writer dedupe lrustore body delivery handlercontext; do
 	part "$file" -package . -timeout 60s -slow "$slow" "$file.go"
 done
 for gateway in payout opn paymongo recurring; do
