@@ -23,7 +23,7 @@ type parser struct {
 	text    string
 	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
 	escapes bool // there are any in text
-	inNames int  // escapes so far
+	inNames int  // letters that are escaped or not ASCII, so far
 }
 
 // visited is a member that was read: its name, which nobody may keep, where in the text
@@ -39,41 +39,46 @@ var (
 	anyText       = jsontext.AllowInvalidUTF8(true) // see unquote
 	errUnexpected = errors.New("not one JSON object")
 	errAmbiguous  = errors.New("a name differs from a field's in letter case only")
-	errTooMany    = fmt.Errorf("more than %d members, objects or escapes in names", MaxMembers)
+	errTooMany    = fmt.Errorf("more than %d members, objects, lists or items, or letters of names that are escaped or not ASCII", MaxMembers)
 )
 
 // MaxMembers is how many members a body may have, those of objects within it
-// included, how many objects, and how many escapes in names that may be a field's.
-// What a decoder does for each of them, to find a name that is given twice, is most of
-// what a body costs.
+// included, how many objects, how many lists, how many items in a list that a field
+// takes, and how many letters that are escaped or not ASCII in names that may be a
+// field's. No sender's body comes near. What a decoder does for each of them, mostly to
+// find a name that is given twice, is what makes a body cost more than its length.
 const MaxMembers = 1000
 
-// hasTooManyMembers counts the colons outside of strings, one for each member of
-// what is JSON, and the objects, which may be empty.
-func hasTooManyMembers(text string) bool {
-	if strings.Count(text, ":") <= MaxMembers && strings.Count(text, "{") <= MaxMembers {
+// hasTooMany counts the colons outside of strings, one for each member of what is JSON,
+// the objects, and the lists, which may be empty.
+func hasTooMany(text string) bool {
+	if strings.Count(text, ":") <= MaxMembers && strings.Count(text, "{") <= MaxMembers && strings.Count(text, "[") <= MaxMembers {
 		return false // as all but hostile bodies: this takes no time
 	}
-	members, objects, inString := 0, 0, false
-	for i := 0; i < len(text) && members <= MaxMembers && objects <= MaxMembers; i++ {
+	var members, objects, lists int
+	inString := false
+	for i := 0; i < len(text) && max(members, objects, lists) <= MaxMembers; i++ {
 		switch c := text[i]; {
 		case c == '"':
 			inString = !inString
 		case c == '\\' && inString:
 			i++
-		case c == ':' && !inString:
+		case inString:
+		case c == ':':
 			members++
-		case c == '{' && !inString:
+		case c == '{':
 			objects++
+		case c == '[':
+			lists++
 		}
 	}
-	return members > MaxMembers || objects > MaxMembers
+	return max(members, objects, lists) > MaxMembers
 }
 
 // decode reads the one JSON object that body is, and calls visit, if not nil, after
 // each of its members.
 func (l *layout) decode(body []byte, text string, v unsafe.Pointer, visit func(visited)) error {
-	if hasTooManyMembers(text) {
+	if hasTooMany(text) {
 		return errTooMany
 	}
 	p := parsers.Get().(*parser)
@@ -159,10 +164,18 @@ func (p *parser) name(l *layout) (name []byte, f *field, err error) {
 		}
 		name, _ = jsontext.AppendUnquote(nil, quoted) // what is not Unicode is found with replacement characters
 	}
-	if f = l.field(name); f == nil && l.looksLikeField(name) {
+	if f = l.field(name); f != nil {
+		return name, f, nil
+	}
+	letters := utf8.RuneCount(name)
+	p.inNames += len(name) - letters // at least one for each that is not ASCII
+	switch {
+	case p.inNames > MaxMembers:
+		return nil, nil, errTooMany
+	case l.looksLikeField(name, letters):
 		return nil, nil, errAmbiguous
 	}
-	return name, f, nil
+	return name, nil, nil
 }
 
 func (p *parser) countEscapes(name []byte) int {
@@ -244,19 +257,15 @@ func (p *parser) set(v unsafe.Pointer, f *field, value string) bool {
 	return true
 }
 
-// maxItems bounds the memory that a body can make of "refunds":[{},{},{}] and so on.
-const maxItems = 1000
-
-// slice reads an array into f, a slice of structs, leaving out what is no object, and
-// what comes after maxItems.
+// slice reads an array into f, a slice of structs, leaving out what is no object.
 func (p *parser) slice(v unsafe.Pointer, f *field) (whole bool, err error) {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return false, err
 	}
 	slice := reflect.NewAt(f.of, f.in(v)).Elem()
 	whole = true
-	kind := p.dec.PeekKind()
-	for items := 0; items < maxItems && kind != jsontext.KindEndArray; items++ {
+	items := 0
+	for kind := p.dec.PeekKind(); kind != jsontext.KindEndArray; kind = p.dec.PeekKind() {
 		held := false
 		if kind == jsontext.KindBeginObject {
 			slice.Grow(1)
@@ -269,14 +278,8 @@ func (p *parser) slice(v unsafe.Pointer, f *field) (whole bool, err error) {
 			return false, err
 		}
 		whole = whole && held
-		kind = p.dec.PeekKind()
-	}
-	for kind != jsontext.KindEndArray { // to look at each kind would take as long as to read it
-		whole = false
-		if _, err = p.dec.ReadValue(); err != nil { // as at the array's end, which is no value
-			if kind = p.dec.PeekKind(); kind != jsontext.KindEndArray {
-				return false, err
-			}
+		if items++; items > MaxMembers {
+			return false, errTooMany
 		}
 	}
 	_, err = p.dec.ReadToken()
