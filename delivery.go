@@ -280,8 +280,7 @@ func (d *delivery) refuse(res result) {
 func (d *delivery) conclude(res result) {
 	status, inTime := d.answers[res.outcome].status, false
 	if res.handlersAnswer {
-		inTime = d.w.commit()
-		status = d.w.handlerStatus()
+		status, inTime = d.w.commit()
 	} else {
 		inTime = d.w.answer(d.answers[res.outcome])
 	}

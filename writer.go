@@ -207,12 +207,13 @@ func (b *bufferedWriter) decide() bool {
 	return true
 }
 
-// commit sends what the handler wrote, and reports whether it was in time.
-func (b *bufferedWriter) commit() bool {
+// commit sends what the handler wrote, and reports with what status, and whether it was
+// in time.
+func (b *bufferedWriter) commit() (status int, inTime bool) {
 	b.mu.Lock()
 	if b.decided {
 		b.mu.Unlock()
-		return false
+		return 0, false
 	}
 	b.decided = true
 	b.decideStatus(http.StatusOK)
@@ -231,7 +232,7 @@ func (b *bufferedWriter) commit() bool {
 	if b.body.Len() > 0 {
 		_, _ = b.inner.Write(b.body.Bytes()) // a client that has gone is no failure of the handler
 	}
-	return true
+	return b.status, true
 }
 
 // answer sends a instead of what the handler writes, and reports whether it was
