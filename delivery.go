@@ -26,7 +26,7 @@ type delivery struct {
 	body           []byte
 	bodyComplete   atomic.Bool // body is complete
 	handlerBody    bodyReader  // body, for the handler to read
-	handlerCtx     graceContext
+	handlerCtx     handlerContext
 	authenticated  Message
 	message        atomic.Pointer[Message] // authenticated, and nil until the body is authentic; what was confirmed replaces it
 	claim          claims
@@ -45,14 +45,14 @@ type result struct {
 func (p *pipeline) newDelivery(w http.ResponseWriter, r *http.Request, ctx context.Context) *delivery {
 	d := &delivery{pipeline: p, w: bufferedWriter{inner: w}, r: r, ctx: ctx, arrived: time.Now()}
 	d.claim.pipeline = p
-	d.handlerCtx.handlerContext = handlerContext{ctx, d}
+	d.handlerCtx.Context, d.handlerCtx.delivery = ctx, d
 	return d
 }
 
 // deadline is the end of the budget.
 func (d *delivery) deadline() time.Time { return d.arrived.Add(d.budget) }
 
-// graceEnds is the end of the handler's context.
+// graceEnds is when the handler's context ends at the latest.
 func (d *delivery) graceEnds() time.Time { return d.deadline().Add(d.grace) }
 
 // startBudget has the request answered when the budget is spent.
@@ -185,11 +185,10 @@ func (d *delivery) waitForHandlerRate(ctx context.Context) result {
 
 // run calls the handler and says what its answer means.
 func (d *delivery) run(handle handler) (res result) {
-	ctx, end := d.beginHandler()
-	defer end()
+	defer d.handlerCtx.handlerReturned()
 	d.running.Add(1)
 	defer d.running.Add(-1)
-	ctx, done := d.traceHandler(ctx)
+	ctx, done := d.traceHandler(&d.handlerCtx)
 	defer func() { done(res) }()
 
 	answers, err := handle(&d.w, d.handlerRequest(ctx))
@@ -321,7 +320,6 @@ func (d *delivery) afterPanic(who string, returned *bool) {
 // answerAtBudget answers while the request's goroutine is busy.
 func (d *delivery) answerAtBudget() {
 	defer d.observation.recoverFrom(d.ctx, "the response budget")
-	d.handlerCtx.budgetSpent()
 	told := make(chan struct{}) // no lock: it would be held for as long as the peer takes to read
 	d.budgetReported.Store(&told)
 	defer close(told)
@@ -350,7 +348,7 @@ func (d *delivery) answerAtBudget() {
 
 // reportEvent reports one event.
 func (d *delivery) reportEvent(outcome Outcome, status int, err error, stack ...byte) {
-	if d.observation.silent {
+	if !d.observation.isListening(d.ctx) {
 		return
 	}
 	e := newEvent(outcome, d.name, status, d.message.Load(), time.Since(d.arrived), err)

@@ -3,7 +3,6 @@ package midhook
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -16,15 +15,46 @@ func (k *contextKey) String() string { return "midhook " + k.name }
 
 var deliveryKey = &contextKey{"delivery"}
 
-// handlerContext is what a handler's context is made from. It knows the delivery.
+// handlerContext is a handler's context. It has the values of the delivery's and knows the
+// delivery. It ends at budget and grace, and with the handler, as a context does that
+// [context.WithDeadlineCause] makes: it has one made when somebody asks for the end. To
+// make one takes longer than to verify a signature, and a handler that only hands a
+// payment on to a queue in memory, or writes it to a file, never asks.
 type handlerContext struct {
-	context.Context
-	delivery *delivery
+	context.Context // the delivery's
+	delivery        *delivery
+
+	mu       sync.Mutex
+	end      context.Context // nil until somebody asks
+	cancel   context.CancelFunc
+	returned bool // the handler has
 }
 
+func (c *handlerContext) Deadline() (time.Time, bool) {
+	ends := c.delivery.graceEnds()
+	if earlier, ok := c.Context.Deadline(); ok && earlier.Before(ends) {
+		return earlier, true
+	}
+	return ends, true
+}
+
+func (c *handlerContext) Done() <-chan struct{} { return c.askForEnd().Done() }
+
+func (c *handlerContext) Err() error {
+	if end, returned := c.state(); end == nil && !returned && c.Context.Err() == nil && time.Now().Before(c.delivery.graceEnds()) {
+		return nil
+	}
+	return c.askForEnd().Err()
+}
+
+// Value also gives package context what it looks for in a parent: whoever derives from
+// this context, even by way of others, asks for its end first.
 func (c *handlerContext) Value(key any) any {
 	if key == deliveryKey {
 		return c.delivery
+	}
+	if end, _ := c.state(); end != nil {
+		return end.Value(key)
 	}
 	return c.Context.Value(key)
 }
@@ -34,144 +64,34 @@ func (c *handlerContext) String() string {
 	return fmt.Sprint(c.Context) + ".WithValue(" + deliveryKey.String() + ")"
 }
 
-// beginHandler returns the handler's context, which ends at budget and grace, or when
-// the handler is through, with end.
-func (d *delivery) beginHandler() (ctx context.Context, end context.CancelFunc) {
-	if d.timer == nil { // nothing happens at the budget
-		return context.WithDeadlineCause(&d.handlerCtx.handlerContext, d.graceEnds(), ErrGraceExceeded)
-	}
-	d.handlerCtx.begin()
-	return &d.handlerCtx, d.handlerCtx.endHandler
-}
-
-// graceContext does what a context of [context.WithDeadlineCause] does whose parent never
-// ends, but has its timer from the budget on only. Almost every handler is through by
-// then, and that context takes longer to make and end than a signature to verify.
-//
-// What is made from it ends through AfterFunc, a method that package context looks for.
-type graceContext struct {
-	handlerContext
-
-	mu      sync.Mutex
-	running bool            // the handler
-	overdue bool            // the budget is spent
-	timer   *time.Timer     // not nil once both are
-	end     context.Context // not nil once this one has ended: one that has ended in the same way
-	done    chan struct{}   // nil until somebody asks for it
-	after   []*func()       // to be called at the end
-}
-
-// The two ways in which a handler's context ends. Who derives from it learns the cause
-// from them.
-var (
-	graceExceeded, _ = context.WithDeadlineCause(context.Background(), time.Time{}, ErrGraceExceeded)
-	handlerReturned  = func() context.Context {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		return ctx
-	}()
-)
-
-func (c *graceContext) Deadline() (time.Time, bool) { return c.delivery.graceEnds(), true }
-
-func (c *graceContext) Done() <-chan struct{} {
+func (c *handlerContext) state() (end context.Context, returned bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done == nil {
-		c.done = make(chan struct{})
-		if c.end != nil {
-			close(c.done)
-		}
-	}
-	return c.done
+	return c.end, c.returned
 }
 
-func (c *graceContext) Err() error {
-	if end := c.ended(); end != nil {
-		return end.Err()
-	}
-	return nil
-}
-
-// Value gives [context.Cause] what it looks for.
-func (c *graceContext) Value(key any) any {
-	if key == deliveryKey {
-		return c.delivery
-	}
-	if end := c.ended(); end != nil {
-		if cause := end.Value(key); cause != nil {
-			return cause
-		}
-	}
-	return c.Context.Value(key)
-}
-
-func (c *graceContext) ended() context.Context {
+func (c *handlerContext) askForEnd() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch {
+	case c.end != nil:
+	case c.returned:
+		c.end, c.cancel = context.WithCancel(c.Context)
+		c.cancel()
+	default:
+		c.end, c.cancel = context.WithDeadlineCause(c.Context, c.delivery.graceEnds(), ErrGraceExceeded)
+	}
 	return c.end
 }
 
-// AfterFunc is [context.AfterFunc] for package context, whose functions return at once.
-func (c *graceContext) AfterFunc(f func()) (stop func() bool) {
+// handlerReturned ends the context, also for who asks later.
+func (c *handlerContext) handlerReturned() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.end != nil {
-		go f() // the caller may hold a lock that f takes
-		return func() bool { return false }
-	}
-	c.after = append(c.after, &f)
-	return func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		i := slices.Index(c.after, &f)
-		if i >= 0 {
-			c.after = slices.Delete(c.after, i, i+1)
-		}
-		return i >= 0
-	}
-}
-
-func (c *graceContext) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running = true
-	c.startTimer()
-}
-
-func (c *graceContext) budgetSpent() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.overdue = true
-	c.startTimer()
-}
-
-func (c *graceContext) startTimer() {
-	if c.running && c.overdue && c.end == nil {
-		c.timer = time.AfterFunc(time.Until(c.delivery.graceEnds()), func() { c.endAs(graceExceeded) })
-	}
-}
-
-func (c *graceContext) endHandler() { c.endAs(handlerReturned) }
-
-func (c *graceContext) endAs(end context.Context) {
-	c.mu.Lock()
-	if c.end != nil {
-		c.mu.Unlock()
-		return
-	}
-	c.end = end
-	if c.done != nil {
-		close(c.done)
-	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	after := c.after
-	c.after = nil
+	c.returned = true
+	cancel := c.cancel
 	c.mu.Unlock()
-	for _, f := range after {
-		(*f)()
+	if cancel != nil {
+		cancel()
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/midhook/midhook"
 	"github.com/midhook/midhook/internal/bindtest"
+	"github.com/midhook/midhook/midhooktest"
 )
 
 // duringHandler runs do in a handler, and then after, when the handler has returned.
@@ -50,8 +50,9 @@ func stateOf(ctx context.Context) (s state) {
 	return s
 }
 
-// Rule: a handler's context, and every context that is made from it, is at every moment
-// as one of package context's with the same deadline, cause and end.
+// Rule: a handler's context, and every context that is made from it, is as one of package
+// context's with the same deadline, cause and end: before the end, after it, and after
+// the handler.
 func TestHandlersContextIsAsPackageContexts(t *testing.T) {
 	type maker struct {
 		name string
@@ -135,67 +136,161 @@ func TestHandlersContextIsAsPackageContexts(t *testing.T) {
 // Rule: a function that waits for the end of a handler's context is called once, at the
 // end, or at once after it, and never if it was stopped before.
 func TestAfterFuncOfHandlersContext(t *testing.T) {
-	for name, afterFunc := range map[string]func(ctx context.Context, f func()) func() bool{
-		"context.AfterFunc": context.AfterFunc,
-		"its own": func(ctx context.Context, f func()) func() bool {
-			return ctx.(interface{ AfterFunc(func()) func() bool }).AfterFunc(f)
+	for end, lasts := range map[string]time.Duration{"returned": 0, "grace": time.Minute} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := map[string]*atomic.Int64{}
+				stops := map[string]func() bool{}
+				wait := func(ctx context.Context, who string) {
+					n := new(atomic.Int64)
+					calls[who] = n
+					stops[who] = context.AfterFunc(ctx, func() { n.Add(1) })
+				}
+				duringHandler(t, func(ctx context.Context) {
+					for _, who := range []string{"stopped", "a", "b", "stopped, too"} {
+						wait(ctx, who)
+					}
+					assert.True(t, stops["stopped"]())
+					assert.True(t, stops["stopped, too"]())
+					synctest.Wait()
+					assert.Zero(t, calls["a"].Load(), "before the end")
+					time.Sleep(lasts)
+				}, func(ctx context.Context) {
+					wait(ctx, "late")
+					synctest.Wait()
+					for who, want := range map[string]int64{"a": 1, "b": 1, "late": 1, "stopped": 0, "stopped, too": 0} {
+						assert.Equal(t, want, calls[who].Load(), who)
+						assert.False(t, stops[who](), who)
+					}
+				})
+			})
+		})
+	}
+}
+
+// Rule: who asks a handler's context for its end for the first time late learns what is
+// so: in the grace that it has not come, beyond it that the grace is exceeded, and after
+// the handler that it is through.
+func TestHandlersContextThatIsAskedLate(t *testing.T) {
+	asked := map[string]func(context.Context) state{
+		"all":  stateOf,
+		"Err":  func(ctx context.Context) state { return state{err: ctx.Err()} },
+		"Done": func(ctx context.Context) state { s := stateOf(ctx); return state{done: s.done} },
+		"a child's": func(ctx context.Context) state {
+			child, cancel := context.WithCancel(context.WithValue(ctx, contextKey{}, "x"))
+			defer cancel()
+			return stateOf(child)
+		},
+	}
+	for name, when := range map[string]struct {
+		lasts time.Duration
+		after bool
+		want  state
+	}{
+		"at once":           {0, false, state{}},
+		"in the grace":      {7 * time.Second, false, state{}},
+		"beyond":            {20 * time.Second, false, state{err: context.DeadlineExceeded, cause: midhook.ErrGraceExceeded, done: true}},
+		"after the handler": {0, true, state{err: context.Canceled, cause: context.Canceled, done: true}},
+	} {
+		for what, ask := range asked {
+			synctest.Test(t, func(t *testing.T) {
+				var got state
+				duringHandler(t, func(ctx context.Context) {
+					time.Sleep(when.lasts)
+					if !when.after {
+						got = ask(ctx)
+					}
+				}, func(ctx context.Context) {
+					if when.after {
+						got = ask(ctx)
+					}
+				}, midhook.WithGrace(5*time.Second))
+				want := when.want
+				switch what {
+				case "Err":
+					want = state{err: want.err}
+				case "Done":
+					want = state{done: want.done}
+				default:
+					want.deadline, want.bounded = got.deadline, true
+				}
+				assert.Equal(t, want, got, "%s asked %s", what, name)
+			})
+		}
+	}
+}
+
+// Rule: a handler's context ends at budget and grace, with the cause, or with the handler,
+// however the event came and however the handler ends.
+func TestHandlersContextEndsHoweverTheEventCame(t *testing.T) {
+	const budget, grace = 5 * time.Second, 10 * time.Second
+	for way, deliver := range map[string]func(*midhook.Middleware, http.Handler){
+		"delivery":          func(m *midhook.Middleware, next http.Handler) { hand(m.Handler(next), string(notify("gopay"))) },
+		"detached delivery": func(m *midhook.Middleware, next http.Handler) { hand(m.Handler(next), string(notify("gopay"))) },
+		"HandleMessage": func(m *midhook.Middleware, next http.Handler) {
+			n := midhooktest.Sample("gopay")
+			_ = m.HandleMessage(context.Background(), n.Message(""), midhooktest.Body(n, testKey), next)
 		},
 	} {
-		for end, lasts := range map[string]time.Duration{"returned": 0, "grace": time.Minute} {
-			t.Run(name+"/"+end, func(t *testing.T) {
+		for end, do := range map[string]func(context.Context){
+			"returns":     func(context.Context) {},
+			"panics":      func(context.Context) { panic("out of stock") },
+			"is too late": func(ctx context.Context) { <-ctx.Done() },
+		} {
+			t.Run(way+"/"+end, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					calls := map[string]*atomic.Int64{}
-					stops := map[string]func() bool{}
-					wait := func(ctx context.Context, who string) {
-						n := new(atomic.Int64)
-						calls[who] = n
-						stops[who] = afterFunc(ctx, func() { n.Add(1) })
+					opts := []midhook.Option{midhook.WithBudget(budget), midhook.WithGrace(grace)}
+					if way == "detached delivery" {
+						opts = append(opts, midhook.WithDetachedHandler())
 					}
-					duringHandler(t, func(ctx context.Context) {
-						for _, who := range []string{"stopped", "a", "b", "stopped, too", "c"} {
-							wait(ctx, who)
-						}
-						for _, who := range []string{"stopped", "stopped, too"} {
-							assert.True(t, stops[who](), who)
-							assert.False(t, stops[who](), "again")
-						}
-						synctest.Wait()
-						assert.Zero(t, calls["a"].Load(), "before the end")
-						time.Sleep(lasts)
-					}, func(ctx context.Context) {
-						wait(ctx, "late")
-						synctest.Wait()
-						for who, want := range map[string]int64{"a": 1, "b": 1, "c": 1, "late": 1, "stopped": 0, "stopped, too": 0} {
-							assert.Equal(t, want, calls[who].Load(), who)
-							assert.False(t, stops[who](), who)
-						}
-					})
+					hook, _ := newHook(t, opts...)
+					start := time.Now()
+					children := make(chan context.Context, 1)
+					func() {
+						defer func() { _ = recover() }()
+						deliver(hook, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+							child, cancel := context.WithCancel(r.Context())
+							t.Cleanup(cancel)
+							children <- child
+							do(r.Context())
+						}))
+					}()
+					child := <-children
+					<-child.Done()
+					if end == "is too late" {
+						assert.Equal(t, budget+grace, time.Since(start))
+						assert.Equal(t, context.DeadlineExceeded, child.Err())
+						assert.Equal(t, midhook.ErrGraceExceeded, context.Cause(child))
+					} else {
+						assert.Zero(t, time.Since(start))
+						assert.Equal(t, context.Canceled, context.Cause(child))
+					}
 				})
 			})
 		}
 	}
 }
 
-// Rule: who asks for the first time when a handler's context has ended learns that it has.
-func TestHandlersContextThatNobodyLookedAt(t *testing.T) {
-	duringHandler(t, func(context.Context) {}, func(ctx context.Context) {
-		<-ctx.Done()
-		assert.Equal(t, context.Canceled, ctx.Err())
-	})
-}
-
 // BenchmarkHandlersContext is a delivery whose handler makes contexts of its own, one
-// after the other, as a handler does that asks a database.
+// after the other, as a handler does that asks a database: from its own context, or below
+// a value, as a tracer's or a logger's.
 func BenchmarkHandlersContext(b *testing.B) {
-	for _, n := range []int{0, 1, 2, 4} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
+	own := func(ctx context.Context) context.Context { return ctx }
+	value := func(ctx context.Context) context.Context { return context.WithValue(ctx, contextKey{}, "x") }
+	for _, bm := range []struct {
+		name string
+		n    int
+		from func(context.Context) context.Context
+	}{{"none", 0, own}, {"1", 1, own}, {"4", 4, own}, {"1_below_a_value", 1, value}, {"4_below_a_value", 4, value}} {
+		b.Run(bm.name, func(b *testing.B) {
 			hook, err := midhook.New(testKey, midhook.WithLogger(discard), midhook.WithStore(bindtest.Forgetful{}))
 			if err != nil {
 				b.Fatal(err)
 			}
 			h := hook.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				for range n {
-					ctx, cancel := context.WithCancel(r.Context())
+				ctx := bm.from(r.Context())
+				for range bm.n {
+					ctx, cancel := context.WithCancel(ctx)
 					_ = ctx.Done()
 					cancel()
 				}

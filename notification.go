@@ -198,8 +198,8 @@ type Refund struct {
 //
 // Parse is strict where money depends on it: it returns an error that is
 // [ErrMalformed] for anything but one JSON object, for more than 1,000 members, objects,
-// lists or items of a known list, or letters in names that are escaped or not ASCII, for
-// a name given twice, for a name that encoding/json would take for a known field's
+// lists or items of a known list, or backslashes and bytes that are not ASCII in names,
+// for a name given twice, for a name that encoding/json would take for a known field's
 // although it is spelled otherwise (Order_ID), and for a signed field that is missing,
 // empty, neither string nor number, or of a wrong shape (status_code has three digits,
 // gross_amount two decimals). It is tolerant of everything else, because Midtrans adds

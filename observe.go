@@ -86,7 +86,6 @@ func (e Event) MarshalJSON() ([]byte, error) { return redact.JSON(e.attrs()) }
 type observation struct {
 	logger    *slog.Logger
 	observers []func(context.Context, Event)
-	silent    bool // neither a log nor an observer is told of any event
 	limits    [outcomeCount]limit
 
 	forgeryHint func() string // nil: the gateway has none
@@ -105,7 +104,6 @@ type hinter interface{ forgeryHint() string }
 
 func newObservation(logger *slog.Logger, observers []func(context.Context, Event), g Gateway) *observation {
 	o := &observation{logger: logger, observers: observers}
-	o.silent = len(observers) == 0 && logger.Handler() == slog.DiscardHandler
 	if h, ok := g.(hinter); ok {
 		o.forgeryHint = h.forgeryHint
 	}
@@ -113,6 +111,13 @@ func newObservation(logger *slog.Logger, observers []func(context.Context, Event
 		o.limits[i].sometimes = rate.Sometimes{First: 10, Interval: 10 * time.Second}
 	}
 	return o
+}
+
+// isListening reports whether anybody may be told of an event: none is logged above
+// slog.LevelError.
+func (o *observation) isListening(ctx context.Context) bool {
+	defer o.recoverFrom(ctx, "the log")
+	return len(o.observers) > 0 || o.logger.Enabled(ctx, slog.LevelError)
 }
 
 // report tells of e. An observer or a log handler that panics does no harm to

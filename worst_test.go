@@ -1,10 +1,14 @@
 package midhook_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/midhook/midhook"
 )
@@ -31,7 +35,7 @@ func hostile() map[string]string {
 		"long names":                   `{` + many(`"name of some length that no field has, and number %05d":0`, 1000) + `}`,
 		"names with escapes":           `{` + many(`"\u006e\u0061\u006d\u0065\u006f\u0066\u0066\u0066%d":0`, 1000) + `}`,
 		"names that fold, not Unicode": "{\"x\":\"\xff\"," + many(`"ſſſſſſſſſſſſſſſſſſſſſſ%d":0`, 999) + `}`,
-		"names with many escapes":      `{"` + strings.Repeat(`\u006e`, 999) + `":0,` + many(`"name of some length that no field has, and number %05d":0`, 998) + `}`,
+		"names with many escapes":      `{"` + strings.Repeat(`\u006e`, 999) + `":0,` + many(`"name of some length that no field has, and number %05d":0`, 990) + `}`,
 		"names with escapes within":    `{"x":{` + many(`"\u006e\u0061\u006d\u0065\u006f\u0066\u0066\u0066%d":0`, 990) + `}}`,
 		"names that fold":              `{` + many(`"ſſſſſſſſſſſſſſſſſſſſſſſſſſ%d":0`, 1000) + `}`,
 		"objects in a list":            `{"x":[` + list(`{}`) + `]}`,
@@ -53,13 +57,28 @@ func hostile() map[string]string {
 		"nested objects":               strings.Repeat(`{"x":`, 999) + `0` + strings.Repeat(`}`, 999),
 		"at every limit at once":       `{"refunds":[` + many(`{"\u006e%d":[]}`, 998) + `]}`,
 		"names like a field's":         `{` + many(`"merchant_cross_reference%03d":0`, 1000) + `}`,
-		"as many deep lists":           `{"x":[` + strings.Repeat(strings.Repeat(`[`, 50)+strings.Repeat(`]`, 50)+`,`, 19) + list(`""`)[2000:] + `]}`,
+		"as many deep lists":           `{"x":[` + strings.Repeat(strings.Repeat(`[`, 50)+strings.Repeat(`]`, 50)+`,`, 19) + list(`""`)[:60000] + `""]}`,
 		"as many refunds of numbers":   `{"refunds":[0` + strings.Repeat(`,0`, 990) + `],"x":[` + list(`""`)[2100:] + `]}`,
-		"as many unusual letters":      `{` + many(`"ſſſſſſſſſſſſſſſſſſſſſſſſſſ%d":0`, 37) + `,` + many(`"name of some length that no field has, and number %05d":0`, 960) + `}`,
+		"as many unusual letters":      `{` + many(`"ſſſſſſſſſſſſſſſſſſſſſſſſſſ%d":0`, 18) + `,` + many(`"name of some length that no field has, and number %05d":0`, 960) + `}`,
 		"many deep lists":              `{"x":[` + list(strings.Repeat(`[`, 50)+strings.Repeat(`]`, 50)) + `]}`,
 		"metadata":                     `{"metadata":[` + list(`{}`) + `]}`,
 		"colons":                       `{` + many(`"%d":0`, 998) + `,"x":"` + strings.Repeat(`:`, 50000) + `"}`,
 		"spaces":                       `{"x":[` + list(`0 `) + `]}` + strings.Repeat(" ", 90),
+	}
+}
+
+// Rule: what is measured is a body, and either refused because there is too much of
+// something, or read to its end.
+func TestHostileBodiesAreRead(t *testing.T) {
+	for name, text := range hostile() {
+		assert.LessOrEqual(t, len(text), 64<<10, name)
+		assert.Greater(t, len(text), 5000, name)
+		assert.True(t, json.Valid([]byte(text)), name)
+		_, err := midhook.Parse([]byte(text))
+		require.ErrorIs(t, err, midhook.ErrMalformed, name)
+		if strings.HasPrefix(name, "as many") || strings.HasPrefix(name, "at every limit") {
+			assert.ErrorContains(t, err, "order_id must be", name)
+		}
 	}
 }
 

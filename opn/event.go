@@ -94,7 +94,8 @@ var eventFields = object.TableOf[fields]()
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and where id or key is not a string or is blank.
 // It is tolerant of everything else: data may be missing, null, or of a kind this
-// version does not know. It refuses what MarshalJSON printed.
+// version does not know. It refuses what MarshalJSON printed. A body has the limits of
+// [midhook.Parse].
 func Parse(body []byte) (*Event, error) {
 	e := &Event{raw: string(body)}
 	var f fields

@@ -91,7 +91,7 @@ var envelopeFields = object.TableOf[envelope]()
 // data.attributes.type are non-empty strings and data.attributes.livemode is true
 // or false. It is tolerant of everything else: what does not fit its field is left
 // to [Event.Extra]. It refuses what MarshalJSON printed, which has
-// no data.
+// no data. A body has the limits of [midhook.Parse].
 func Parse(body []byte) (*Event, error) {
 	raw := string(body)
 	var env envelope

@@ -70,7 +70,7 @@ var notificationFields = object.TableOf[Notification]()
 // neither string nor number. updated_at may be missing. It is tolerant of
 // everything else: what does not fit its field is left to [Notification.Extra], and
 // an amount is checked by [Notification.Hundredths]. It refuses what MarshalJSON
-// printed.
+// printed. A body has the limits of [midhook.Parse].
 func Parse(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
 	var given []string

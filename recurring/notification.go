@@ -129,7 +129,8 @@ var (
 // It returns an error that is [midhook.ErrMalformed] for anything but one JSON
 // object, for a name given twice, and for a subscription or transaction whose id
 // is not of 1 to 64 letters, digits, hyphens and underscores, and for what
-// MarshalJSON printed. It is tolerant of everything else.
+// MarshalJSON printed. It is tolerant of everything else. A body has the limits of
+// [midhook.Parse].
 func Parse(body []byte) (*Notification, error) {
 	n := &Notification{raw: string(body)}
 	var (

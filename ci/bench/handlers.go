@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 
@@ -27,3 +28,12 @@ func newHook(opts ...midhook.Option) *midhook.Middleware {
 
 // merchant is a handler that does nothing, as fast as it can.
 var merchant = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+
+// merchantWithContext asks for the end of its context, as a handler does that calls a
+// database.
+var merchantWithContext = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	_ = ctx.Done()
+	w.WriteHeader(http.StatusOK)
+})

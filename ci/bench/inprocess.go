@@ -26,8 +26,8 @@ type cost struct{ cpu, wall time.Duration }
 
 // measure delivers all bodies once to a fresh handler. ring copies each body to another
 // place of a large memory first, so that it is as cold as one that came from a socket.
-func measure(name string, all [][]byte, ring []byte) cost {
-	h := handlers[name](merchant)
+func measure(name string, next http.Handler, all [][]byte, ring []byte) cost {
+	h := handlers[name](next)
 	w := &discardWriter{http.Header{}}
 	runtime.GC()
 	began, cpu := time.Now(), cpuTime()
@@ -54,22 +54,25 @@ func measure(name string, all [][]byte, ring []byte) cost {
 
 func inProcess(pairs, events int) {
 	all := bodies(events)
+	cpu := func(c cost) time.Duration { return c.cpu }
 	for _, mode := range []struct {
 		name  string
 		procs int
 		of    func(cost) time.Duration
+		next  http.Handler
 		ring  []byte
 	}{
-		{"CPU, one P", 1, func(c cost) time.Duration { return c.cpu }, nil},
-		{"CPU, one P, cold bodies", 1, func(c cost) time.Duration { return c.cpu }, make([]byte, 64<<20)},
-		{"wall, all Ps", runtime.NumCPU(), func(c cost) time.Duration { return c.wall }, nil},
+		{"CPU, one P", 1, cpu, merchant, nil},
+		{"CPU, one P, cold bodies", 1, cpu, merchant, make([]byte, 64<<20)},
+		{"CPU, one P, a handler with a context of its own", 1, cpu, merchantWithContext, nil},
+		{"wall, all Ps", runtime.NumCPU(), func(c cost) time.Duration { return c.wall }, merchant, nil},
 	} {
 		before := runtime.GOMAXPROCS(mode.procs)
 		names := []string{"midhook", "by hand", "floor", "empty"}
 		figures := map[string][]time.Duration{}
 		for range pairs {
 			for _, name := range names {
-				figures[name] = append(figures[name], mode.of(measure(name, all, mode.ring)))
+				figures[name] = append(figures[name], mode.of(measure(name, mode.next, all, mode.ring)))
 			}
 		}
 		runtime.GOMAXPROCS(before)
@@ -90,7 +93,7 @@ func allocations(all [][]byte) {
 	count := func(name string) (n, bytes, collections float64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		measure(name, all, nil)
+		measure(name, merchant, all, nil)
 		runtime.ReadMemStats(&after)
 		return float64(after.Mallocs-before.Mallocs) / float64(len(all)), float64(after.TotalAlloc-before.TotalAlloc) / float64(len(all)), float64(after.NumGC - before.NumGC - 1) // one was asked for
 	}

@@ -96,9 +96,9 @@ func (l *layout) ofLength(n int) []field {
 // string: what is read is pieces of it, so that a field costs no copy. member, if
 // not nil, is called with the name of each member that is not null.
 //
-// It fails for anything but one JSON object, for more than MaxMembers members and so on,
-// where a name is given twice in any object of it, and where one could be taken for
-// a field's, see [Table]. The error quotes nothing of the body.
+// It fails for anything but one JSON object, for more than MaxMembers allows, where a
+// name is given twice in any object of it, and where one could be taken for a field's,
+// see [Table]. The error quotes nothing of the body.
 func (t *Table[T]) Decode(body []byte, text string, v *T, member func(name string)) error {
 	if member == nil {
 		return t.layout.decode(body, text, unsafe.Pointer(v), nil)
@@ -175,8 +175,8 @@ func Text(value []byte) (text string, ok bool) {
 
 // looksLikeField reports whether encoding/json takes name for a field's where no field
 // has exactly that name.
-func (l *layout) looksLikeField(name []byte, letters int) bool {
-	return slices.ContainsFunc(l.ofLength(letters), func(f field) bool { return foldsTo(name, f.folded) })
+func (l *layout) looksLikeField(name []byte) bool {
+	return slices.ContainsFunc(l.ofLength(utf8.RuneCount(name)), func(f field) bool { return foldsTo(name, f.folded) })
 }
 
 // foldsTo reports whether name has the letters of folded, which are ASCII and as many.

@@ -23,7 +23,7 @@ type parser struct {
 	text    string
 	unicode bool // all bytes of text are UTF-8; an escape may still be half a character
 	escapes bool // there are any in text
-	inNames int  // letters that are escaped or not ASCII, so far
+	inNames int  // unusual bytes, so far
 }
 
 // visited is a member that was read: its name, which nobody may keep, where in the text
@@ -39,12 +39,12 @@ var (
 	anyText       = jsontext.AllowInvalidUTF8(true) // see unquote
 	errUnexpected = errors.New("not one JSON object")
 	errAmbiguous  = errors.New("a name differs from a field's in letter case only")
-	errTooMany    = fmt.Errorf("more than %d members, objects, lists or items, or letters of names that are escaped or not ASCII", MaxMembers)
+	errTooMany    = fmt.Errorf("more than %d members, objects, lists or items, or backslashes and bytes that are not ASCII in names", MaxMembers)
 )
 
 // MaxMembers is how many members a body may have, those of objects within it
 // included, how many objects, how many lists, how many items in a list that a field
-// takes, and how many letters that are escaped or not ASCII in names that may be a
+// takes, and how many backslashes and bytes that are not ASCII in names that may be a
 // field's. No sender's body comes near. What a decoder does for each of them, mostly to
 // find a name that is given twice, is what makes a body cost more than its length.
 const MaxMembers = 1000
@@ -161,31 +161,30 @@ func (p *parser) name(l *layout) (name []byte, f *field, err error) {
 		return nil, nil, err
 	}
 	name = quoted[1 : len(quoted)-1]
-	if escapes := p.countEscapes(name); escapes > 0 || !p.unicode && !utf8.Valid(name) {
-		if p.inNames += escapes; p.inNames > MaxMembers {
-			return nil, nil, errTooMany
-		}
-		name, _ = jsontext.AppendUnquote(nil, quoted) // what is not Unicode is found with replacement characters
-	}
 	if f = l.field(name); f != nil {
 		return name, f, nil
 	}
-	letters := utf8.RuneCount(name)
-	p.inNames += len(name) - letters // at least one for each that is not ASCII
-	switch {
-	case p.inNames > MaxMembers:
-		return nil, nil, errTooMany
-	case l.looksLikeField(name, letters):
+	if unusual := countUnusual(name); unusual > 0 {
+		if p.inNames += unusual; p.inNames > MaxMembers {
+			return nil, nil, errTooMany
+		}
+		name, _ = jsontext.AppendUnquote(nil, quoted) // what is not Unicode is found with replacement characters
+		f = l.field(name)
+	}
+	if f == nil && l.looksLikeField(name) {
 		return nil, nil, errAmbiguous
 	}
-	return name, nil, nil
+	return name, f, nil
 }
 
-func (p *parser) countEscapes(name []byte) int {
-	if !p.escapes {
-		return 0
+// countUnusual counts the backslashes and the bytes that are not ASCII.
+func countUnusual(name []byte) (n int) {
+	for _, c := range name {
+		if c == '\\' || c >= utf8.RuneSelf {
+			n++
+		}
 	}
-	return bytes.Count(name, []byte(`\`))
+	return n
 }
 
 // simple reads any value and returns its JSON text.
