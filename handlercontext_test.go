@@ -271,6 +271,38 @@ func TestHandlersContextEndsHoweverTheEventCame(t *testing.T) {
 	}
 }
 
+// Rule: the context of a handler that HandleMessage calls has that one's deadline, if it
+// is earlier, and ends with it, also for who asks for nothing but Err.
+func TestHandlersContextOfHandleMessage(t *testing.T) {
+	hand := func(t *testing.T, ctx context.Context, do func(context.Context)) {
+		hook, _ := newHook(t)
+		n := midhooktest.Sample("gopay")
+		next := &counter{do: func(_ http.ResponseWriter, r *http.Request) { do(r.Context()) }}
+		_ = hook.HandleMessage(ctx, n.Message(""), midhooktest.Body(n, testKey), next)
+		assert.EqualValues(t, 1, next.runs.Load())
+	}
+	for name, timeout := range map[string]time.Duration{"earlier": time.Second, "later": time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			hand(t, ctx, func(ctx context.Context) {
+				deadline, ok := ctx.Deadline()
+				assert.True(t, ok, name)
+				assert.Equal(t, min(timeout, 30*time.Second), time.Until(deadline), name)
+				<-ctx.Done()
+				assert.Zero(t, time.Until(deadline), name)
+				assert.Equal(t, context.DeadlineExceeded, ctx.Err(), name)
+			})
+		})
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	hand(t, ctx, func(ctx context.Context) {
+		cancel(assert.AnError) // before anybody has asked
+		assert.Equal(t, context.Canceled, ctx.Err())
+		assert.Equal(t, assert.AnError, context.Cause(ctx))
+	})
+}
+
 // BenchmarkHandlersContext is a delivery whose handler makes contexts of its own, one
 // after the other, as a handler does that asks a database: from its own context, or below
 // a value, as a tracer's or a logger's.
