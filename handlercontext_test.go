@@ -1,9 +1,7 @@
 package midhook_test
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -29,6 +27,12 @@ func duringHandler(t *testing.T, do, after func(ctx context.Context), opts ...mi
 	hand(hook.Handler(next), string(notify("gopay")))
 	assert.EqualValues(t, 1, next.runs.Load())
 	after(ctx)
+}
+
+// handMessage hands an event on that was not delivered.
+func handMessage(ctx context.Context, m *midhook.Middleware, next http.Handler) {
+	n := midhooktest.Sample("gopay")
+	_ = m.HandleMessage(ctx, n.Message(""), midhooktest.Body(n, testKey), next)
 }
 
 // state is all that can be seen of a context.
@@ -224,13 +228,16 @@ func TestHandlersContextThatIsAskedLate(t *testing.T) {
 // however the event came and however the handler ends.
 func TestHandlersContextEndsHoweverTheEventCame(t *testing.T) {
 	const budget, grace = 5 * time.Second, 10 * time.Second
-	for way, deliver := range map[string]func(*midhook.Middleware, http.Handler){
-		"delivery":          func(m *midhook.Middleware, next http.Handler) { hand(m.Handler(next), string(notify("gopay"))) },
-		"detached delivery": func(m *midhook.Middleware, next http.Handler) { hand(m.Handler(next), string(notify("gopay"))) },
-		"HandleMessage": func(m *midhook.Middleware, next http.Handler) {
-			n := midhooktest.Sample("gopay")
-			_ = m.HandleMessage(context.Background(), n.Message(""), midhooktest.Body(n, testKey), next)
-		},
+	deliver := func(m *midhook.Middleware, next http.Handler) { hand(m.Handler(next), string(notify("gopay"))) }
+	for way, of := range map[string]struct {
+		deliver func(*midhook.Middleware, http.Handler)
+		opts    []midhook.Option
+	}{
+		"delivery":          {deliver, nil},
+		"detached delivery": {deliver, []midhook.Option{midhook.WithDetachedHandler()}},
+		"HandleMessage": {func(m *midhook.Middleware, next http.Handler) {
+			handMessage(context.Background(), m, next)
+		}, nil},
 	} {
 		for end, do := range map[string]func(context.Context){
 			"returns":     func(context.Context) {},
@@ -239,16 +246,12 @@ func TestHandlersContextEndsHoweverTheEventCame(t *testing.T) {
 		} {
 			t.Run(way+"/"+end, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					opts := []midhook.Option{midhook.WithBudget(budget), midhook.WithGrace(grace)}
-					if way == "detached delivery" {
-						opts = append(opts, midhook.WithDetachedHandler())
-					}
-					hook, _ := newHook(t, opts...)
+					hook, _ := newHook(t, append(of.opts, midhook.WithBudget(budget), midhook.WithGrace(grace))...)
 					start := time.Now()
 					children := make(chan context.Context, 1)
 					func() {
 						defer func() { _ = recover() }()
-						deliver(hook, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+						of.deliver(hook, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 							child, cancel := context.WithCancel(r.Context())
 							t.Cleanup(cancel)
 							children <- child
@@ -276,9 +279,8 @@ func TestHandlersContextEndsHoweverTheEventCame(t *testing.T) {
 func TestHandlersContextOfHandleMessage(t *testing.T) {
 	hand := func(t *testing.T, ctx context.Context, do func(context.Context)) {
 		hook, _ := newHook(t)
-		n := midhooktest.Sample("gopay")
 		next := &counter{do: func(_ http.ResponseWriter, r *http.Request) { do(r.Context()) }}
-		_ = hook.HandleMessage(ctx, n.Message(""), midhooktest.Body(n, testKey), next)
+		handMessage(ctx, hook, next)
 		assert.EqualValues(t, 1, next.runs.Load())
 	}
 	for name, timeout := range map[string]time.Duration{"earlier": time.Second, "later": time.Hour} {
@@ -330,10 +332,7 @@ func BenchmarkHandlersContext(b *testing.B) {
 			w, body := &fakeWriter{http.Header{}}, notify("gopay")
 			b.ReportAllocs()
 			for b.Loop() {
-				h.ServeHTTP(w, &http.Request{
-					Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}},
-					ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-				})
+				h.ServeHTTP(w, asMidtransSends(body))
 			}
 		})
 	}
